@@ -1,0 +1,166 @@
+package event
+
+import "time"
+
+// Type names one kind of fact. Names are stable: they stand in audit logs, exports and alert rules.
+type Type string
+
+// Route is one way out of the event log. An event whose entry names routes also writes one row of work for each, in
+// the same statement, so that no message can be lost or sent for a change that never happened.
+type Route string
+
+// The routes. Each is the kind of a row of work; a worker of that kind expands it per receiver.
+const (
+	RouteCode      Route = "code"      // deliver the code of challenge Event.Ref
+	RouteNotice    Route = "notice"    // tell the subject, at every address
+	RouteSecurity  Route = "security"  // tell the organisation's security contact
+	RouteReconcile Route = "reconcile" // find out what became of the write Event.Ref
+	RouteRetire    Route = "retire"    // end what outlived its time: attempts, typed names
+)
+
+// Entry describes one type of event: where it goes, how long its work is worth doing, and what it means.
+type Entry struct {
+	Routes []Route
+	Life   time.Duration // work is dropped this long after Due; zero means 72 hours
+	Delay  time.Duration // work starts this long after the event
+	About  string        // one sentence for the catalogue in api/events.md
+}
+
+// The catalogue's types.
+const (
+	AttemptStarted   Type = "attempt.started"
+	AttemptResolved  Type = "attempt.resolved"
+	AttemptExtended  Type = "attempt.extended"
+	AttemptCancelled Type = "attempt.cancelled"
+	AttemptExpired   Type = "attempt.expired"
+	AttemptBlocked   Type = "attempt.blocked"
+	AttemptProved    Type = "attempt.proved"
+	AttemptDisputed  Type = "attempt.disputed"
+	AttemptCannot    Type = "attempt.cannot_finish"
+	AttemptFlooded   Type = "attempt.flooded"
+
+	CodeAsked   Type = "code.asked"
+	CodeSent    Type = "code.sent"
+	CodeUnsent  Type = "code.unsent"
+	ProofRight  Type = "proof.accepted"
+	ProofWrong  Type = "proof.refused"
+	MethodSpent Type = "method.disabled"
+
+	WriteStarted    Type = "write.started"
+	WriteRefused    Type = "write.refused"
+	WriteUnknown    Type = "write.unknown"
+	WriteReconciled Type = "write.reconciled"
+	WriteUnresolved Type = "write.unresolved"
+	PasswordReset   Type = "password.reset"
+	PasswordChanged Type = "password.changed"
+	AccountUnlocked Type = "account.unlocked"
+	LinkMade        Type = "link.made"
+	LinkRefused     Type = "link.refused"
+
+	PersonCreated     Type = "person.created"
+	PersonUpdated     Type = "person.updated"
+	PersonDeactivated Type = "person.deactivated"
+	PersonReactivated Type = "person.reactivated"
+	PersonDeleted     Type = "person.deleted"
+	GroupCreated      Type = "group.created"
+	GroupUpdated      Type = "group.updated"
+	GroupDeleted      Type = "group.deleted"
+	MethodAdded       Type = "method.added"
+	MethodProvisioned Type = "method.provisioned"
+	MethodChanged     Type = "method.changed"
+	MethodRemoved     Type = "method.removed"
+
+	ConnectorCreated Type = "connector.created"
+	ConnectorChanged Type = "connector.changed"
+	ConnectorDeleted Type = "connector.deleted"
+	PolicyApplied    Type = "policy.applied"
+	KeyRotated       Type = "key.rotated"
+	ServeStarted     Type = "serve.started"
+)
+
+// Catalogue lists every type. A type outside it cannot be made.
+var Catalogue = map[Type]Entry{
+	AttemptStarted:   {Routes: []Route{RouteRetire}, Delay: 28 * time.Hour, Life: 30 * 24 * time.Hour, About: "somebody typed a login name and began a try"},
+	AttemptResolved:  {About: "the name typed was matched to a person, or to nobody"},
+	AttemptExtended:  {About: "the person asked for fifteen more minutes"},
+	AttemptCancelled: {About: "the person, or the owner of the account, ended the try"},
+	AttemptExpired:   {About: "the try ran out of time"},
+	AttemptBlocked:   {About: "the try ended because a limit or the directory refused for good"},
+	AttemptProved:    {About: "as many proofs as the policy asks for were accepted"},
+	AttemptDisputed:  {Routes: []Route{RouteNotice, RouteSecurity}, About: "the owner said: this was not me"},
+	AttemptCannot:    {Routes: []Route{RouteNotice}, Life: 24 * time.Hour, About: "somebody who cannot finish was told honestly why, at the stored addresses"},
+	AttemptFlooded:   {Routes: []Route{RouteNotice}, Life: time.Hour, About: "more codes were asked for than may be sent; the person was told, once an hour"},
+
+	CodeAsked:   {Routes: []Route{RouteCode}, Life: 10 * time.Minute, About: "a code was asked for"},
+	CodeSent:    {About: "a code was handed to the mail server or the text message provider"},
+	CodeUnsent:  {About: "a code was not sent, and why"},
+	ProofRight:  {About: "a method was proved"},
+	ProofWrong:  {About: "a proof was refused"},
+	MethodSpent: {Routes: []Route{RouteNotice}, About: "a method was disabled after a hundred wrong tries in a row"},
+
+	WriteStarted:    {Routes: []Route{RouteReconcile}, Delay: 20 * time.Second, Life: 24 * time.Hour, About: "a password write was about to be sent to the directory"},
+	WriteRefused:    {About: "the directory refused the write, and by which rule"},
+	WriteUnknown:    {Routes: []Route{RouteNotice}, About: "the write was sent and no answer came: the password may have been changed"},
+	WriteReconciled: {About: "what became of an unanswered write was found out"},
+	WriteUnresolved: {About: "what became of an unanswered write could not be found out"},
+	PasswordReset:   {Routes: []Route{RouteNotice}, About: "a forgotten password was replaced"},
+	PasswordChanged: {Routes: []Route{RouteNotice}, About: "a known password was changed"},
+	AccountUnlocked: {Routes: []Route{RouteNotice}, About: "a locked account was unlocked"},
+	LinkMade:        {About: "a person was tied to an account in a directory"},
+	LinkRefused:     {About: "the tie between a person and a directory account was missing, ambiguous or had moved"},
+
+	PersonCreated:     {About: "a person was provisioned"},
+	PersonUpdated:     {About: "a person's attributes changed"},
+	PersonDeactivated: {About: "a person was disabled; their tries and sessions ended at once"},
+	PersonReactivated: {About: "a disabled person was enabled again"},
+	PersonDeleted:     {About: "a person was deleted"},
+	GroupCreated:      {About: "a group was provisioned"},
+	GroupUpdated:      {About: "a group's name or members changed"},
+	GroupDeleted:      {About: "a group was deleted"},
+	MethodAdded:       {Routes: []Route{RouteNotice}, About: "a way to prove who they are was added for a person"},
+	MethodProvisioned: {About: "a person was provisioned with a way to prove who they are; nobody is told, for nothing was there before"},
+	MethodChanged:     {About: "a method's state changed"},
+	MethodRemoved:     {Routes: []Route{RouteNotice}, About: "a way to prove who they are was removed from a person"},
+
+	ConnectorCreated: {About: "a connector was created"},
+	ConnectorChanged: {About: "a connector's trust, preset or tokens changed"},
+	ConnectorDeleted: {About: "a connector was deleted"},
+	PolicyApplied:    {About: "a version of the policy was applied"},
+	KeyRotated:       {About: "the key file has a new primary key"},
+	ServeStarted:     {About: "a server started"},
+}
+
+// DefaultLife is how long work is worth doing when its entry names no Life.
+const DefaultLife = 72 * time.Hour
+
+// Work is one row of work an event brings along.
+type Work struct {
+	Route     Route
+	Ref       string
+	NotBefore time.Time
+	NotAfter  time.Time
+}
+
+// Work returns the rows of work the event writes in its own commit.
+func (e Event) Work() []Work {
+	entry := Catalogue[e.Type]
+	out := make([]Work, 0, len(entry.Routes))
+	for _, r := range entry.Routes {
+		w := Work{Route: r, Ref: e.Ref, NotBefore: e.At.Add(entry.Delay), NotAfter: e.Until}
+		if w.Ref == "" {
+			w.Ref = e.Txn
+		}
+		if !e.Due.IsZero() {
+			w.NotBefore = e.Due
+		}
+		if w.NotAfter.IsZero() {
+			life := entry.Life
+			if life == 0 {
+				life = DefaultLife
+			}
+			w.NotAfter = w.NotBefore.Add(life)
+		}
+		out = append(out, w)
+	}
+	return out
+}

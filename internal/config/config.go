@@ -1,0 +1,360 @@
+// Package config is everything an operator may set before regain starts, where it may be set, and what is wrong with it.
+//
+// A value comes from, later ones winning: the defaults · one YAML file · the environment (REGAIN_MAIL__HOST is
+// mail.host, REGAIN_DIRECTORIES__0__BIND_DN is bind_dn of the first directory) · flags. Every secret x may be given as
+// x_file, the path of a file that holds it. Load is strict: an unknown key, a value of the wrong kind or a setting that
+// cannot work stops the start, and all faults are told at once, each with its place and the nearest name that exists.
+//
+// What people may do, and which proofs they need, is policy and stands in the database; see policy_file.
+package config
+
+import "net/netip"
+
+// Config is the whole configuration. BaseURL and one directory are a working single node on SQLite. The comments of the
+// fields are what Render and the commented file of `regain init` show: there is no second description to fall behind.
+// A Config is a value: it is not changed after Load, and copies may be read concurrently.
+type Config struct {
+	// The address people type, and the only one that ever stands in a link. https, or http on loopback only. Required.
+	BaseURL string `key:"base_url"`
+	// The host and port to serve people and programs on. Default localhost:8080; ":8443" is all addresses.
+	Listen    string    `key:"listen"`
+	Telemetry Telemetry `key:"telemetry"`
+	TLS       TLS       `key:"tls"`
+	// Addresses or networks of reverse proxies whose X-Forwarded-For is believed. Default none: the peer is the origin.
+	// Too wide a list lets strangers choose their origin and so escape the limits.
+	TrustedProxies []netip.Prefix `key:"trusted_proxies"`
+	// postgres://USER:PASSWORD@HOST/NAME, or the path of a SQLite file. Default regain.db in the working directory.
+	Database DSN `key:"database"`
+	// The file with the keys that seal people's data; made by `regain init`, mode 0600 or tighter. Default regain.key.
+	// Without it sealed data cannot be read again: back it up apart from the database.
+	KeyFile      string       `key:"key_file"`
+	Organisation Organisation `key:"organisation"`
+	Help         Help         `key:"help"`
+	Links        Links        `key:"links"`
+	Languages    Languages    `key:"languages"`
+	People       People       `key:"people"`
+	// The password directories, in the order in which they are asked. At least one.
+	Directories []Directory `key:"directories"`
+	Link        Link        `key:"link"`
+	Mail        Mail        `key:"mail"`
+	SMS         SMS         `key:"sms"`
+	Password    Password    `key:"password"`
+	// A YAML file of policy rules, applied once for each new content. Default none: the rules in the database stay.
+	PolicyFile string `key:"policy_file"`
+	// The mail address told when somebody says "this was not me". Default none: only the console shows it.
+	SecurityContact string `key:"security_contact"`
+	Limits          Limits `key:"limits"`
+	Log             Log    `key:"log"`
+}
+
+// Telemetry is where the operator's own tools look.
+type Telemetry struct {
+	// The host and port of /metrics and verbose health. Default localhost:9464; "off" serves neither. Keep it private.
+	Listen string `key:"listen"`
+}
+
+// TLS is the server's own certificate. Both files or neither; without them a proxy in front must speak https.
+type TLS struct {
+	// The certificate with its chain, PEM. Default none. Read again when the file changes.
+	CertFile string `key:"cert_file"`
+	// Its private key, PEM. Default none. Read again when the file changes.
+	KeyFile string `key:"key_file"`
+}
+
+// Organisation is whose pages these are. People see this name and never the software's.
+type Organisation struct {
+	// The name on pages, in mails and in text messages. Required.
+	Name string `key:"name"`
+	// An SVG, PNG or WebP file of at most 256KiB shown on every page. Default none: the name in letters.
+	LogoFile string `key:"logo_file"`
+	// The colour of buttons and links: an OKLCH hue in degrees, 0 to 360. Default 262, a blue.
+	Hue float64 `key:"hue"`
+	// How strong that colour is: an OKLCH chroma, 0 (grey) to 0.25. Default 0.19.
+	Chroma float64 `key:"chroma"`
+	// Where people go to sign in when they are done. Default none: the last page has no such button.
+	SignInURL string `key:"sign_in_url"`
+	// The domains of mailboxes opened with the password that is to be reset; codes never go there. The way "email" is
+	// off while this is unset. An organisation without own mailboxes writes ["none"].
+	CorporateDomains []string `key:"corporate_domains"`
+	// Words no password may contain, beside the organisation's name: products, places, the old names. Default none.
+	Words []string `key:"words"`
+}
+
+// Help is whom people may ask. Each is one text for everybody or one for each language: {en: …, de: …}.
+type Help struct {
+	// A sentence or two shown wherever somebody may be stuck. Default none.
+	Text Texts `key:"text"`
+	// The helpdesk's telephone number as people dial it. Default none.
+	Phone Texts `key:"phone"`
+	// When it is answered. Default none.
+	Hours Texts `key:"hours"`
+	// A page with more. https. Default none.
+	URL Texts `key:"url"`
+}
+
+// Links stand at the foot of every page. Each is one address for everybody or one for each language.
+type Links struct {
+	// The privacy notice. Default none: no link.
+	Privacy Texts `key:"privacy"`
+	// The accessibility statement. Default none: no link.
+	Accessibility Texts `key:"accessibility"`
+}
+
+// Languages is what to speak when the browser asks for nothing we have.
+type Languages struct {
+	// A language tag, such as en or de. Default en.
+	Default string `key:"default"`
+}
+
+// PeopleSource says who tells us which people exist.
+type PeopleSource string
+
+// The sources of people.
+const (
+	PeopleSCIM      PeopleSource = "scim"      // an identity provider provisions them
+	PeopleDirectory PeopleSource = "directory" // the password directories list them
+	PeopleBoth      PeopleSource = "both"      // either
+)
+
+// People is where persons come from; regain never invents one.
+type People struct {
+	// scim, directory or both. Default scim.
+	Source PeopleSource `key:"source"`
+}
+
+// DirectoryKind names the adapter that speaks to a directory.
+type DirectoryKind string
+
+// The adapters.
+const (
+	DirectoryLDAP   DirectoryKind = "ldap"   // OpenLDAP with ppolicy
+	DirectoryMemory DirectoryKind = "memory" // in this process; forgotten at the end; for trying out only
+)
+
+// Directory is one place where passwords live.
+type Directory struct {
+	// A short name for logs, events and the command line: a to z, 0 to 9 and -, at most 32. Unique, and never changed
+	// later: links between people and accounts hold it. Required.
+	Name string `key:"name"`
+	// ldap or memory. Default ldap.
+	Kind DirectoryKind `key:"kind"`
+	// ldaps://HOST:PORT, or ldap://HOST:PORT with start_tls; several are tried in order. Required for ldap.
+	URLs []string `key:"urls"`
+	// Whether to turn an ldap:// connection into TLS before anything is said. Default false; required for ldap://.
+	StartTLS bool `key:"start_tls"`
+	// The authorities that may have signed the directory's certificate, PEM. Default: those of this machine.
+	CAFile string `key:"ca_file"`
+	// The name the certificate must carry when it is not the host of the URL. Default: that host.
+	ServerName string `key:"server_name"`
+	// The account that resets passwords, delegated to exactly that. Required for ldap.
+	BindDN string `key:"bind_dn"`
+	// Its password. Required for ldap, here or as bind_password_file.
+	BindPassword Secret `key:"bind_password"`
+	// Where accounts are looked for. Required for ldap.
+	BaseDN string `key:"base_dn"`
+	// An LDAP filter that every account must also match. Default (objectClass=inetOrgPerson).
+	UserFilter string `key:"user_filter"`
+	// The attributes a typed login name is compared with. Default uid and mail.
+	LoginAttributes []string `key:"login_attributes"`
+	// The password policy of accounts that name none of their own (ppolicy_default). Default none: only policies named
+	// by an account can be shown before typing.
+	DefaultPolicyDN string `key:"default_policy_dn"`
+	// How long the directory still takes the old password after a reset, 0 to 24h; told on the last page. Default 0.
+	OldPasswordWorks Duration          `key:"old_password_works"`
+	Timeouts         DirectoryTimeouts `key:"timeouts"`
+}
+
+// DirectoryTimeouts bound one call each. A write that outlives its own is "unknown", never "failed".
+type DirectoryTimeouts struct {
+	// To connect, including TLS, 100ms to 1m. Default 5s.
+	Connect Duration `key:"connect"`
+	// For one request and its answer, 100ms to 2m. Default 10s.
+	Request Duration `key:"request"`
+}
+
+// Link is how a person and an account are found to be one.
+type Link struct {
+	Directory LinkDirectory `key:"directory"`
+}
+
+// LinkDirectory compares one attribute of the person with one of the account; exactly one match is a link.
+type LinkDirectory struct {
+	// A SCIM attribute: userName, externalId, or emails.value for any address. Default userName.
+	Person string `key:"person"`
+	// The account's attribute. Default uid. It must be unique in the directory, and people must not be able to write it.
+	Attribute string `key:"attribute"`
+}
+
+// MailTLS says how the connection to the mail server is protected.
+type MailTLS string
+
+// The ways.
+const (
+	MailStartTLS MailTLS = "starttls" // required, not opportunistic
+	MailTLSFirst MailTLS = "tls"      // from the first byte
+	MailPlain    MailTLS = "none"     // loopback only
+)
+
+// Mail is how mail leaves. Without a host no mail is sent, and with it no codes and no notices by mail.
+type Mail struct {
+	// The SMTP server. Default none.
+	Host string `key:"host"`
+	// Its port, 1 to 65535. Default 587 with starttls, 465 with tls, 25 with none.
+	Port int `key:"port"`
+	// starttls, tls or none (loopback only). Default starttls; a server that does not offer it gets no mail.
+	TLS MailTLS `key:"tls"`
+	// The name to sign in with. Default none: no sign-in.
+	User string `key:"user"`
+	// Its password, here or as password_file.
+	Password Secret `key:"password"`
+	// The sender, such as "Example Ltd <account@example.org>". Required with a host.
+	From string `key:"from"`
+	// The authorities that may have signed the mail server's certificate, PEM. Default: those of this machine.
+	CAFile string `key:"ca_file"`
+}
+
+// SMS is how text messages leave. Without a webhook the ways "sms" and "voice" are off.
+type SMS struct {
+	Webhook Webhook `key:"webhook"`
+	// The countries a message may go to, as two letters (DE, AT). Default: the default region only. Each more is a
+	// chance for fraud by premium numbers.
+	Countries []string `key:"countries"`
+	// The country of numbers written without one, as two letters. Required with a webhook.
+	DefaultRegion string `key:"default_region"`
+	// How many messages may leave in a day in all, 1 to 1000000. Default 1000; beyond, none leaves and staff are told.
+	DailyBudget int `key:"daily_budget"`
+}
+
+// Webhook is a program of the operator's that hands a message to a provider.
+type Webhook struct {
+	// Where to POST. https, or http on loopback. Default none.
+	URL string `key:"url"`
+	// The key of its HMAC-SHA-256 signature, at least 32 bytes, here or as secret_file. Required with a url.
+	Secret Secret `key:"secret"`
+	// Whether the address may be private (10.0.0.0/8, loopback, …). Default false: such a target is refused on connect.
+	AllowPrivate bool `key:"allow_private"`
+}
+
+// Password is what every new password must satisfy, beside the policy and the directory's own rules.
+type Password struct {
+	// The fewest characters, 15 to 64. Default 15. A policy rule may lower it to 8 where the sign-in demands a second factor.
+	MinLength int `key:"min_length"`
+	// A filter of breached passwords, built by `regain import breached`. Default none: only the embedded list of the commonest.
+	BreachedFile string `key:"breached_file"`
+	// More passwords to refuse, one a line, UTF-8. Default none.
+	BlocklistFile string `key:"blocklist_file"`
+}
+
+// Limits lower how often something may happen. Each default is also the most, and each has a least below which people
+// could no longer get in; none can be switched off.
+type Limits struct {
+	// Tries begun from one origin in ten minutes, 3 to 20. Default 20.
+	StartsPerOrigin int `key:"starts_per_origin"`
+	// Wrong codes from one origin in an hour, 5 to 60. Default 60.
+	FailuresPerOrigin int `key:"failures_per_origin"`
+	// Wrong codes for one way of one person in a day, 3 to 5. Default 5.
+	FailuresPerMethod int `key:"failures_per_method"`
+	// Codes sent to one person a day on behalf of one origin, 1 to 3. Default 3.
+	SendsPerOrigin int `key:"sends_per_origin"`
+	// Codes sent to one person a day on behalf of all strangers together, 3 to 12. Default 12.
+	SendsPerPerson int `key:"sends_per_person"`
+	// Codes a day kept for a person's own browsers and for staff, on top of those, 4 to 8. Default 8.
+	SendsReserve int `key:"sends_reserve"`
+	// Text messages to one number range (country and first digits) in an hour, 1 to 20. Default 20.
+	SMSPerPrefix int `key:"sms_per_prefix"`
+	// The largest form or SCIM body accepted, 64KiB to 1MiB. Default 1MiB.
+	MaxBody Size `key:"max_body"`
+}
+
+// LogLevel is the least serious line that is written.
+type LogLevel string
+
+// LogFormat is the shape of a log line.
+type LogFormat string
+
+// The levels and formats.
+const (
+	LogDebug LogLevel = "debug"
+	LogInfo  LogLevel = "info"
+	LogWarn  LogLevel = "warn"
+	LogError LogLevel = "error"
+
+	LogJSON LogFormat = "json"
+	LogText LogFormat = "text"
+)
+
+// Log is what is written to standard error. No level writes codes, passwords or whole addresses.
+type Log struct {
+	// debug, info, warn or error. Default info.
+	Level LogLevel `key:"level"`
+	// json or text. Default json.
+	Format LogFormat `key:"format"`
+}
+
+// Defaults returns what holds when nothing is set. It does not pass Check: who the organisation is, its address and its
+// directory cannot be guessed.
+func Defaults() Config {
+	return Config{
+		Listen:       "localhost:8080",
+		Telemetry:    Telemetry{Listen: "localhost:9464"},
+		Database:     DSN{Secret{value: "regain.db"}},
+		KeyFile:      "regain.key",
+		Organisation: Organisation{Hue: 262, Chroma: 0.19},
+		Languages:    Languages{Default: "en"},
+		People:       People{Source: PeopleSCIM},
+		Link:         Link{Directory: LinkDirectory{Person: "userName", Attribute: "uid"}},
+		Mail:         Mail{TLS: MailStartTLS},
+		SMS:          SMS{DailyBudget: 1000},
+		Password:     Password{MinLength: 15},
+		Limits:       mostLimits,
+		Log:          Log{Level: LogInfo, Format: LogJSON},
+	}
+}
+
+// mostLimits are the defaults and the ceilings at once: an operator may only lower them.
+var mostLimits = Limits{StartsPerOrigin: 20, FailuresPerOrigin: 60, FailuresPerMethod: 5, SendsPerOrigin: 3,
+	SendsPerPerson: 12, SendsReserve: 8, SMSPerPrefix: 20, MaxBody: 1 << 20}
+
+// leastLimits are the floors: below them a person who mistypes once could not get in.
+var leastLimits = Limits{StartsPerOrigin: 3, FailuresPerOrigin: 5, FailuresPerMethod: 3, SendsPerOrigin: 1,
+	SendsPerPerson: 3, SendsReserve: 4, SMSPerPrefix: 1, MaxBody: 64 << 10}
+
+// setDefaults fills what a listed directory left out; Load calls it for each before the file is read into it.
+func (d *Directory) setDefaults() {
+	*d = Directory{
+		Kind:            DirectoryLDAP,
+		UserFilter:      "(objectClass=inetOrgPerson)",
+		LoginAttributes: []string{"uid", "mail"},
+		Timeouts:        DirectoryTimeouts{Connect: 5e9, Request: 10e9},
+	}
+}
+
+// MailPort returns the port to use: the one set, or the usual one of the TLS mode.
+func (m Mail) MailPort() int {
+	switch {
+	case m.Port != 0:
+		return m.Port
+	case m.TLS == MailTLSFirst:
+		return 465
+	case m.TLS == MailPlain:
+		return 25
+	}
+	return 587
+}
+
+// Domains returns the corporate domains, lower case, and whether the way "email" may be on at all: it is off until an
+// operator has said which mailboxes the lost password opens. ["none"] is no domain and on.
+func (o Organisation) Domains() (domains []string, on bool) {
+	if len(o.CorporateDomains) == 1 && o.CorporateDomains[0] == "none" {
+		return nil, true
+	}
+	return o.CorporateDomains, len(o.CorporateDomains) > 0
+}
+
+// Regions returns the countries a text message may go to: those listed, else the default region.
+func (s SMS) Regions() []string {
+	if len(s.Countries) == 0 && s.DefaultRegion != "" {
+		return []string{s.DefaultRegion}
+	}
+	return s.Countries
+}

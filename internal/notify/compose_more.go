@@ -1,0 +1,137 @@
+package notify
+
+import "github.com/regain-id/regain/internal/message"
+
+// FloodLetter tells the owner that far more codes were asked for than may be sent, and that this harms nothing.
+func FloodLetter(e Envelope, o Origin, reference string) Letter {
+	return Letter{
+		ID: e.ID, Lang: e.Lang, To: e.To,
+		Subject: message.Key("mail.flooded.subject"),
+		Lead:    message.Key("mail.flooded.lead"),
+		Paragraphs: []message.Message{
+			message.Key("mail.flooded.last", "Origin", o.Message()),
+			message.Key("mail.flooded.safe"),
+			message.Key("mail.flooded.next"),
+		},
+		Reference: reference,
+	}
+}
+
+// Dispute is an owner's word that an act was not theirs.
+type Dispute struct {
+	Purpose   Purpose
+	Done      bool   // the act had been finished
+	Origin    Origin // of the disputed act
+	Reference string
+	Again     string // link where the owner may recover at once; "" for none
+	Person    string // who it is about, for security staff
+}
+
+// DisputeLetter confirms to the owner what was stopped and what they should do.
+func DisputeLetter(e Envelope, d Dispute) Letter {
+	l := Letter{
+		ID: e.ID, Lang: e.Lang, To: e.To,
+		Subject: message.Key("mail.dispute.subject"),
+		Lead:    message.Key("mail.dispute.lead"),
+		Paragraphs: []message.Message{
+			message.Key("mail.dispute.about", "What", message.Message{Key: "mail.what." + d.Purpose.known()}, "Origin", d.Origin.Message()),
+			message.Key("mail.dispute.stopped"),
+		},
+		Reference: d.Reference,
+	}
+	if d.Done {
+		l.Paragraphs[1] = message.Key("mail.dispute.after")
+		if d.Again != "" {
+			l.Paragraphs = append(l.Paragraphs, message.Key("mail.dispute.again"))
+			l.Link = &Link{message.Key("mail.dispute.again.label"), d.Again}
+		}
+	}
+	return l
+}
+
+// DisputeText is DisputeLetter for a phone.
+func DisputeText(e Envelope, d Dispute) Text {
+	return Text{ID: e.ID, Lang: e.Lang, To: e.To, Body: message.Key("sms.dispute", "Reference", d.Reference)}
+}
+
+// DisputeAlert tells security staff.
+func DisputeAlert(e Envelope, d Dispute) Letter {
+	state := message.Key("mail.dispute.alert.stopped")
+	if d.Done {
+		state = message.Key("mail.dispute.alert.done")
+	}
+	return Letter{
+		ID: e.ID, Lang: e.Lang, To: e.To,
+		Subject: message.Key("mail.dispute.alert.subject", "Reference", d.Reference),
+		Lead:    message.Key("mail.dispute.alert.lead", "Person", d.Person),
+		Paragraphs: []message.Message{
+			message.Key("mail.dispute.about", "What", message.Message{Key: "mail.what." + d.Purpose.known()}, "Origin", d.Origin.Message()),
+			state,
+			message.Key("mail.dispute.alert.next"),
+		},
+		Reference: d.Reference,
+	}
+}
+
+// MethodChange is what happened to a way to prove who somebody is.
+type MethodChange string
+
+// The changes.
+const (
+	MethodAdded    MethodChange = "method_added"
+	MethodRemoved  MethodChange = "method_removed"
+	MethodChanged  MethodChange = "method_changed"
+	MethodDisabled MethodChange = "method_disabled" // after too many wrong tries
+)
+
+// Method is a way to prove who somebody is, as a notice tells of it.
+type Method struct {
+	Change MethodChange
+	Kind   string // email, sms, …
+	Masked string // a masked destination or a label; "" for none
+	Origin Origin
+	NotMe  string
+}
+
+// MethodLetter tells of a change to somebody's ways to prove who they are.
+func MethodLetter(e Envelope, m Method) Letter {
+	switch m.Change {
+	case MethodAdded, MethodRemoved, MethodChanged, MethodDisabled:
+	default:
+		m.Change = MethodChanged
+	}
+	key := "mail." + string(m.Change)
+	way := kindName(m.Kind)
+	if m.Masked != "" {
+		way = message.Key("mail.method.masked", "Kind", way, "Masked", m.Masked)
+	}
+	l := Letter{
+		ID: e.ID, Lang: e.Lang, To: e.To,
+		Subject: message.Message{Key: key + ".subject"},
+		Lead:    message.Message{Key: key + ".lead", Args: map[string]any{"Way": way}},
+		Paragraphs: []message.Message{
+			message.Key("mail.method.when", "Origin", m.Origin.Message()),
+			{Key: key + ".next"},
+		},
+		Link: notMe(m.NotMe),
+	}
+	if m.NotMe == "" {
+		l.Paragraphs = append(l.Paragraphs, message.Key("mail.method.not_me"))
+	}
+	return l
+}
+
+// TestLetter shows that mail works.
+func TestLetter(e Envelope) Letter {
+	return Letter{
+		ID: e.ID, Lang: e.Lang, To: e.To,
+		Subject:    message.Key("mail.test.subject"),
+		Lead:       message.Key("mail.test.lead"),
+		Paragraphs: []message.Message{message.Key("mail.test.next")},
+	}
+}
+
+// TestText shows that text messages work.
+func TestText(e Envelope) Text {
+	return Text{ID: e.ID, Lang: e.Lang, To: e.To, Body: message.Key("sms.test")}
+}

@@ -1,0 +1,88 @@
+package portal
+
+import (
+	"strings"
+	"time"
+
+	"github.com/regain-id/regain/internal/policy"
+	"github.com/regain-id/regain/internal/web"
+)
+
+func (p *pages) home(*web.Request) (web.Page, error) {
+	return HomePage{SignIn: p.SignIn, Stories: p.Stories}.Page(), nil
+}
+
+// start asks who it is. A hint from a link moves into a cookie, so that no name stays in an address.
+func (p *pages) start(a policy.Action) web.Handler {
+	return func(r *web.Request) (web.Page, error) {
+		q, err := r.Query(web.Field{Name: "login_hint", Max: MaxLogin})
+		if err != nil {
+			return web.Page{}, err
+		}
+		if hint := q["login_hint"]; hint != "" {
+			return web.Page{Goto: PathOf(a), Cookies: []web.Cookie{{Name: cookieHint, Value: encodeHint(hint), MaxAge: 10 * time.Minute}}}, nil
+		}
+		return StartPage{Action: a, Login: decodeHint(r.Cookie(cookieHint))}.Page(), nil
+	}
+}
+
+// begin starts a try. It looks nobody up, so there is nothing about the account it could tell.
+func (p *pages) begin(a policy.Action) web.Handler {
+	return func(r *web.Request) (web.Page, error) {
+		form, err := r.Form(web.Field{Name: "login", Max: MaxLogin})
+		if err != nil {
+			return web.Page{}, err
+		}
+		secret, hash := p.Token()
+		_, err = p.Flow.Start(r.Context(), origin(r), a, form["login"], hash)
+		if problems, ok := mendable(err); ok {
+			return StartPage{Action: a, Login: form["login"], Problems: problems}.Page(), nil
+		}
+		if err != nil {
+			return web.Page{}, err
+		}
+		return web.Page{Goto: PathChoose, Cookies: []web.Cookie{
+			{Name: cookieTry, Value: secret, MaxAge: tryAge}, {Name: cookieHint, MaxAge: -1}, {Name: cookieCode, MaxAge: -1},
+		}}, nil
+	}
+}
+
+func (p *pages) helpPage(h web.Help) web.Handler {
+	return func(r *web.Request) (web.Page, error) {
+		v := HelpPage{Help: h}
+		if hash := p.Hash(r.Cookie(cookieTry)); hash != nil {
+			if a, err := p.Flow.Load(r.Context(), hash); err == nil {
+				v.Reference = a.Reference
+			}
+		}
+		return v.Page(), nil
+	}
+}
+
+// browser names the family of a browser, for the words "where from"; never more of what was sent than that.
+func browser(agent string) string {
+	if len(agent) > 512 {
+		agent = agent[:512]
+	}
+	family := ""
+	for _, f := range []struct{ mark, name string }{
+		{"Edg/", "Edge"}, {"OPR/", "Opera"}, {"SamsungBrowser/", "Samsung Internet"}, {"Firefox/", "Firefox"}, {"FxiOS/", "Firefox"},
+		{"CriOS/", "Chrome"}, {"Chrome/", "Chrome"}, {"Safari/", "Safari"}, {"curl/", "curl"},
+	} {
+		if strings.Contains(agent, f.mark) {
+			family = f.name
+			break
+		}
+	}
+	for _, s := range []struct{ mark, name string }{
+		{"iPhone", "iPhone"}, {"iPad", "iPad"}, {"Android", "Android"}, {"Windows", "Windows"}, {"Mac OS X", "macOS"}, {"CrOS", "ChromeOS"}, {"Linux", "Linux"},
+	} {
+		if strings.Contains(agent, s.mark) {
+			if family == "" {
+				return s.name
+			}
+			return family + " on " + s.name
+		}
+	}
+	return family
+}

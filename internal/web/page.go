@@ -1,0 +1,65 @@
+package web
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/regain-id/regain/internal/message"
+)
+
+// Page is what a handler answers: a template with its data, or a place to go.
+type Page struct {
+	Template string          // the name of a {{define}}d body
+	Title    message.Message // of the window; the organisation's name is appended
+	Data     any             // the dot of the template
+	// Problems are what is wrong with what was sent. With any, the status is 422 and the title says so; the template
+	// shows them by {{template "problems" .Problems}}.
+	Problems []Problem
+	Status   int           // 0 means 200, 422 with Problems, or 303 with Goto
+	Goto     string        // a path of this site to see next; Template is not used
+	Refresh  time.Duration // the browser asks for the page again after so long, without script; whole seconds
+	Cookies  []Cookie
+	// JSON, when not nil, is written instead of a template: for a page that programs may ask for, too.
+	JSON any
+}
+
+// Problem is one thing wrong with a form. Field is the id of the input at fault, "" for the form as a whole.
+type Problem struct {
+	Field string
+	Say   message.Message
+}
+
+// Cookie is set with a page. Its name gets the prefix of the site's scheme (Site.CookieName). It is never readable by
+// script, always for the whole site, and SameSite=Lax unless Strict: a Strict one does not come along when a link in a
+// mail is followed.
+type Cookie struct {
+	Name   string
+	Value  string
+	MaxAge time.Duration // 0 ends with the browser, negative deletes
+	Strict bool
+}
+
+// CookieName returns the name under which a cookie travels: __Host-NAME on https, where a browser then accepts it from
+// this host over TLS only (RFC 6265bis §4.1.3.2), regain-NAME on loopback http.
+func (s *Site) CookieName(name string) string {
+	if s.secure {
+		return "__Host-" + name
+	}
+	return "regain-" + name
+}
+
+func (s *Site) setCookie(w http.ResponseWriter, c Cookie) {
+	out := &http.Cookie{
+		Name: s.CookieName(c.Name), Value: c.Value, Path: "/", HttpOnly: true, Secure: s.secure, SameSite: http.SameSiteLaxMode,
+	}
+	if c.Strict {
+		out.SameSite = http.SameSiteStrictMode
+	}
+	switch {
+	case c.MaxAge < 0:
+		out.MaxAge, out.Value = -1, ""
+	case c.MaxAge > 0:
+		out.MaxAge = int(c.MaxAge / time.Second)
+	}
+	http.SetCookie(w, out)
+}

@@ -1,0 +1,148 @@
+// Package work carries out what committed events brought along: it leases rows of work, hands each to the handler of
+// its kind, and backs off, buries or forgets it by what the handler says.
+//
+// Work is leased, not locked: a worker that dies leaves its rows to others when the lease runs out, so a handler may run
+// twice for one row and must be repeatable. Every replica runs workers; the one that committed work is woken as a hint,
+// and all poll each second.
+package work
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/regain-id/regain/internal/event"
+)
+
+// Queue is where rows of work are kept. Done, Retry, Bury and Expand change nothing when the lease was lost.
+type Queue interface {
+	Claim(ctx context.Context, now time.Time, owner string, kinds []string, n int, lease time.Duration) ([]event.Item, error)
+	Done(ctx context.Context, i event.Item) error
+	Retry(ctx context.Context, i event.Item, notBefore time.Time, class string) error
+	Bury(ctx context.Context, i event.Item, class string, now time.Time) error
+	// Expand puts children in the place of an item, once, however often it runs.
+	Expand(ctx context.Context, i event.Item, children []event.Child) error
+	Wake() <-chan struct{}
+}
+
+// Config is what a Pool is made of. Lanes is how many items are worked on at once; 0 means 8.
+type Config struct {
+	Queue    Queue
+	Handlers map[string]event.Handler
+	Owner    string // names this process in leases
+	Lanes    int
+	Lease    time.Duration // 0 means 60 seconds; a handler is cancelled shortly before it ends
+	Now      func() time.Time
+	Log      *slog.Logger
+	Poll     time.Duration // 0 means one second
+}
+
+// Pool runs handlers until its context ends.
+type Pool struct {
+	Config
+	kinds []string
+}
+
+// New returns a pool.
+func New(c Config) *Pool {
+	if c.Lanes == 0 {
+		c.Lanes = 8
+	}
+	if c.Lease == 0 {
+		c.Lease = time.Minute
+	}
+	if c.Poll == 0 {
+		c.Poll = time.Second
+	}
+	p := &Pool{Config: c}
+	for k := range c.Handlers {
+		p.kinds = append(p.kinds, k)
+	}
+	return p
+}
+
+// Run works until ctx ends and every handler that was started has returned.
+func (p *Pool) Run(ctx context.Context) {
+	free := make(chan struct{}, p.Lanes)
+	var running sync.WaitGroup
+	defer running.Wait()
+	tick := time.NewTicker(p.Poll)
+	defer tick.Stop()
+	for {
+		if ctx.Err() != nil {
+			return
+		}
+		room := p.Lanes - len(free)
+		n := 0
+		if room > 0 {
+			items, err := p.Queue.Claim(ctx, p.Now(), p.Owner, p.kinds, room, p.Lease)
+			if err != nil && ctx.Err() == nil {
+				p.Log.WarnContext(ctx, "work not claimed", "err", err)
+			}
+			n = len(items)
+			for _, i := range items {
+				free <- struct{}{}
+				running.Go(func() {
+					defer func() { <-free }()
+					p.do(context.WithoutCancel(ctx), i)
+				})
+			}
+		}
+		if n > 0 && n == room { // there may be more: look again as soon as a lane is free
+			select {
+			case <-ctx.Done():
+			case free <- struct{}{}:
+				<-free
+			}
+			continue
+		}
+		select {
+		case <-ctx.Done():
+		case <-p.Queue.Wake():
+		case <-tick.C:
+		}
+	}
+}
+
+func (p *Pool) do(ctx context.Context, i event.Item) {
+	hctx, cancel := context.WithTimeout(ctx, p.Lease*9/10)
+	defer cancel()
+	err := p.handle(hctx, i)
+	now := p.Now()
+	var expanded event.Expanded
+	var later event.Later
+	var dead event.Dead
+	switch {
+	case err == nil:
+		err = p.Queue.Done(ctx, i)
+	case errors.As(err, &expanded):
+		err = p.Queue.Expand(ctx, i, expanded)
+	case errors.As(err, &later):
+		err = p.Queue.Retry(ctx, i, now.Add(later.After), later.Class)
+	case errors.As(err, &dead):
+		p.Log.WarnContext(ctx, "work given up", "work", i.ID, "kind", i.Kind, "class", dead.Class, "err", dead.Err)
+		err = p.Queue.Bury(ctx, i, dead.Class, now)
+	default:
+		p.Log.WarnContext(ctx, "work failed", "work", i.ID, "kind", i.Kind, "tries", i.Tries, "err", err)
+		err = p.Queue.Retry(ctx, i, now.Add(event.Backoff(i.Tries)), "error")
+	}
+	if err != nil { // the lease runs out and somebody does it again
+		p.Log.WarnContext(ctx, "end of work not recorded", "work", i.ID, "kind", i.Kind, "err", err)
+	}
+}
+
+func (p *Pool) handle(ctx context.Context, i event.Item) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("panic: %v", r)
+		}
+	}()
+	h, ok := p.Handlers[i.Kind]
+	if !ok {
+		return event.Dead{Class: "no-handler"}
+	}
+	return h(ctx, i)
+}

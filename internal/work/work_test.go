@@ -1,0 +1,112 @@
+package work
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/regain-id/regain/internal/event"
+)
+
+// queue is a queue of one kind in memory: what matters here is what the pool tells it.
+type queue struct {
+	mu     sync.Mutex
+	items  []event.Item
+	said   map[string]string
+	wake   chan struct{}
+	notYet map[string]time.Time
+}
+
+func (q *queue) Claim(_ context.Context, now time.Time, _ string, _ []string, n int, _ time.Duration) ([]event.Item, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	var out, rest []event.Item
+	for _, i := range q.items {
+		if len(out) < n && !q.notYet[i.ID].After(now) {
+			out = append(out, i)
+			continue
+		}
+		rest = append(rest, i)
+	}
+	q.items = rest
+	return out, nil
+}
+
+func (q *queue) say(i event.Item, what string) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.said[i.ID] += what + " "
+	return nil
+}
+
+func (q *queue) Done(_ context.Context, i event.Item) error { return q.say(i, "done") }
+func (q *queue) Retry(_ context.Context, i event.Item, at time.Time, class string) error {
+	q.say(i, "retry:"+class)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	i.Tries++
+	q.notYet[i.ID] = at
+	q.items = append(q.items, i)
+	return nil
+}
+func (q *queue) Bury(_ context.Context, i event.Item, class string, _ time.Time) error {
+	return q.say(i, "bury:"+class)
+}
+func (q *queue) Expand(_ context.Context, i event.Item, c []event.Child) error {
+	return q.say(i, "expand:"+c[0].Ref)
+}
+func (q *queue) Wake() <-chan struct{} { return q.wake }
+
+func TestWhatAHandlerSaysDecides(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := &queue{said: map[string]string{}, wake: make(chan struct{}), notYet: map[string]time.Time{}}
+		for _, k := range []string{"ok", "expand", "later", "dead", "error", "panic"} {
+			q.items = append(q.items, event.Item{ID: k, Kind: k})
+		}
+		q.items = append(q.items, event.Item{ID: "unknown", Kind: "unknown"})
+		once := func(first error) event.Handler {
+			return func(_ context.Context, i event.Item) error {
+				if i.Tries == 0 {
+					return first
+				}
+				return nil
+			}
+		}
+		p := New(Config{Queue: q, Owner: "t", Lanes: 2, Now: time.Now, Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Handlers: map[string]event.Handler{
+			"ok": once(nil), "expand": once(event.Expanded{{Kind: "x", Ref: "r"}}), "later": once(event.Later{After: time.Minute, Class: "busy"}),
+			"dead": once(event.Dead{Class: "refused"}), "error": once(errors.New("no")),
+			"panic": func(_ context.Context, i event.Item) error {
+				if i.Tries == 0 {
+					panic("boom")
+				}
+				return nil
+			},
+		}})
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() { p.Run(ctx); close(ended) }()
+		time.Sleep(2 * time.Minute)
+		cancel()
+		<-ended
+		want := map[string]string{"ok": "done ", "expand": "expand:r ", "later": "retry:busy done ", "dead": "bury:refused ",
+			"error": "retry:error done ", "panic": "retry:error done ", "unknown": "bury:no-handler "}
+		for id, w := range want {
+			if q.said[id] != w {
+				t.Errorf("%s: got %q, want %q", id, q.said[id], w)
+			}
+		}
+	})
+}
+
+func TestTheBackOffDoublesUpToFiveMinutes(t *testing.T) {
+	for tries, want := range map[int]time.Duration{-1: time.Second, 0: time.Second, 1: 2 * time.Second, 5: 32 * time.Second, 9: 5 * time.Minute, 1000: 5 * time.Minute} {
+		if got := event.Backoff(tries); got != want {
+			t.Errorf("Backoff(%d) = %s, want %s", tries, got, want)
+		}
+	}
+}

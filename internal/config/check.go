@@ -33,13 +33,9 @@ func (c Config) Check() error {
 	k.address(c)
 	k.organisation(c)
 	k.directories(c.Directories)
-	k.oneOf("people.source", string(c.People.Source), "scim", "directory", "both")
 	k.link(c.Link.Directory)
 	k.mail(c.Mail)
 	k.sms(c.SMS)
-	if n := c.Password.MinLength; n < 15 || n > 64 {
-		k.fault("password.min_length", "want 15 to 64 characters, have %d", n)
-	}
 	if c.SecurityContact != "" {
 		k.mailAddress("security_contact", c.SecurityContact)
 	}
@@ -264,7 +260,7 @@ func (k *checker) dn(key, s string, required bool) {
 }
 
 func (k *checker) link(l LinkDirectory) {
-	k.oneOf("link.directory.person", l.Person, "userName", "externalId", "emails.value")
+	k.oneOf("link.directory.person", l.Person, "userName", "externalId", "emails.work")
 	if !attributeName.MatchString(l.Attribute) {
 		k.fault("link.directory.attribute", "want an attribute such as uid, have %q", l.Attribute)
 	}

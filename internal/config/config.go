@@ -32,7 +32,6 @@ type Config struct {
 	Help         Help         `key:"help"`
 	Links        Links        `key:"links"`
 	Languages    Languages    `key:"languages"`
-	People       People       `key:"people"`
 	// The password directories, in the order in which they are asked. At least one.
 	Directories []Directory `key:"directories"`
 	Link        Link        `key:"link"`
@@ -65,7 +64,7 @@ type TLS struct {
 type Organisation struct {
 	// The name on pages, in mails and in text messages. Required.
 	Name string `key:"name"`
-	// An SVG, PNG or WebP file of at most 256KiB shown on every page. Default none: the name in letters.
+	// A PNG, JPEG or WebP file of at most 256KiB shown on every page. Default none: the name in letters.
 	LogoFile string `key:"logo_file"`
 	// The colour of buttons and links: an OKLCH hue in degrees, 0 to 360. Default 262, a blue.
 	Hue float64 `key:"hue"`
@@ -104,22 +103,6 @@ type Links struct {
 type Languages struct {
 	// A language tag, such as en or de. Default en.
 	Default string `key:"default"`
-}
-
-// PeopleSource says who tells us which people exist.
-type PeopleSource string
-
-// The sources of people.
-const (
-	PeopleSCIM      PeopleSource = "scim"      // an identity provider provisions them
-	PeopleDirectory PeopleSource = "directory" // the password directories list them
-	PeopleBoth      PeopleSource = "both"      // either
-)
-
-// People is where persons come from; regain never invents one.
-type People struct {
-	// scim, directory or both. Default scim.
-	Source PeopleSource `key:"source"`
 }
 
 // DirectoryKind names the adapter that speaks to a directory.
@@ -179,7 +162,7 @@ type Link struct {
 
 // LinkDirectory compares one attribute of the person with one of the account; exactly one match is a link.
 type LinkDirectory struct {
-	// A SCIM attribute: userName, externalId, or emails.value for any address. Default userName.
+	// A SCIM attribute: userName, externalId, or emails.work for the work address. Default userName.
 	Person string `key:"person"`
 	// The account's attribute. Default uid. It must be unique in the directory, and people must not be able to write it.
 	Attribute string `key:"attribute"`
@@ -237,8 +220,6 @@ type Webhook struct {
 
 // Password is what every new password must satisfy, beside the policy and the directory's own rules.
 type Password struct {
-	// The fewest characters, 15 to 64. Default 15. A policy rule may lower it to 8 where the sign-in demands a second factor.
-	MinLength int `key:"min_length"`
 	// A filter of breached passwords, built by `regain import breached`. Default none: only the embedded list of the commonest.
 	BreachedFile string `key:"breached_file"`
 	// More passwords to refuse, one a line, UTF-8. Default none.
@@ -250,20 +231,14 @@ type Password struct {
 type Limits struct {
 	// Tries begun from one origin in ten minutes, 3 to 20. Default 20.
 	StartsPerOrigin int `key:"starts_per_origin"`
-	// Wrong codes from one origin in an hour, 5 to 60. Default 60.
+	// Codes looked at for one origin in an hour, 5 to 60. Default 60.
 	FailuresPerOrigin int `key:"failures_per_origin"`
-	// Wrong codes for one way of one person in a day, 3 to 5. Default 5.
-	FailuresPerMethod int `key:"failures_per_method"`
 	// Codes sent to one person a day on behalf of one origin, 1 to 3. Default 3.
 	SendsPerOrigin int `key:"sends_per_origin"`
 	// Codes sent to one person a day on behalf of all strangers together, 3 to 12. Default 12.
 	SendsPerPerson int `key:"sends_per_person"`
-	// Codes a day kept for a person's own browsers and for staff, on top of those, 4 to 8. Default 8.
-	SendsReserve int `key:"sends_reserve"`
 	// Text messages to one number range (country and first digits) in an hour, 1 to 20. Default 20.
 	SMSPerPrefix int `key:"sms_per_prefix"`
-	// The largest form or SCIM body accepted, 64KiB to 1MiB. Default 1MiB.
-	MaxBody Size `key:"max_body"`
 }
 
 // LogLevel is the least serious line that is written.
@@ -301,23 +276,21 @@ func Defaults() Config {
 		KeyFile:      "regain.key",
 		Organisation: Organisation{Hue: 262, Chroma: 0.19},
 		Languages:    Languages{Default: "en"},
-		People:       People{Source: PeopleSCIM},
 		Link:         Link{Directory: LinkDirectory{Person: "userName", Attribute: "uid"}},
 		Mail:         Mail{TLS: MailStartTLS},
 		SMS:          SMS{DailyBudget: 1000},
-		Password:     Password{MinLength: 15},
 		Limits:       mostLimits,
 		Log:          Log{Level: LogInfo, Format: LogJSON},
 	}
 }
 
 // mostLimits are the defaults and the ceilings at once: an operator may only lower them.
-var mostLimits = Limits{StartsPerOrigin: 20, FailuresPerOrigin: 60, FailuresPerMethod: 5, SendsPerOrigin: 3,
-	SendsPerPerson: 12, SendsReserve: 8, SMSPerPrefix: 20, MaxBody: 1 << 20}
+var mostLimits = Limits{StartsPerOrigin: 20, FailuresPerOrigin: 60, SendsPerOrigin: 3,
+	SendsPerPerson: 12, SMSPerPrefix: 20}
 
 // leastLimits are the floors: below them a person who mistypes once could not get in.
-var leastLimits = Limits{StartsPerOrigin: 3, FailuresPerOrigin: 5, FailuresPerMethod: 3, SendsPerOrigin: 1,
-	SendsPerPerson: 3, SendsReserve: 4, SMSPerPrefix: 1, MaxBody: 64 << 10}
+var leastLimits = Limits{StartsPerOrigin: 3, FailuresPerOrigin: 5, SendsPerOrigin: 1,
+	SendsPerPerson: 3, SMSPerPrefix: 1}
 
 // setDefaults fills what a listed directory left out; Load calls it for each before the file is read into it.
 func (d *Directory) setDefaults() {

@@ -149,7 +149,7 @@ func isSimple(pw string) bool {
 // run returns how long r goes on with steps of a or b: 111222333 is one run of 0 and 1. A run has at least three.
 func run(r []rune, a, b rune) int {
 	n := 1
-	for n < len(r) && (r[n]-r[n-1] == a || r[n]-r[n-1] == b || r[n-1] == '9' && r[n] == '0' && b == 1 || r[n-1] == '0' && r[n] == '9' && b == -1) {
+	for n < len(r) && (r[n]-r[n-1] == a || r[n]-r[n-1] == b) {
 		n++
 	}
 	if n < 3 {

@@ -62,7 +62,8 @@ func (r Rules) max() int {
 
 // Lists are the lists beside the embedded one. The zero value has none.
 type Lists struct {
-	Breached *Breached // nil when no file was imported
+	Breached *Breached  // nil when no file was imported
+	Refused  *Blocklist // the operator's own; nil for none
 }
 
 // Code names the rule that was violated.
@@ -124,6 +125,8 @@ func Judge(pw string, r Rules, lists Lists) []Violation {
 	case isSimple(pw):
 		out = append(out, Violation{Simple, message.Key("password.simple")})
 	case slices.ContainsFunc(readings, reading.common):
+		out = append(out, Violation{Common, message.Key("password.common")})
+	case lists.Refused != nil && slices.ContainsFunc(readings, lists.Refused.has):
 		out = append(out, Violation{Common, message.Key("password.common")})
 	}
 	organisation, personal := words(r.Organisation, 1000), words(r.Personal, 100)

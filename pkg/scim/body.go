@@ -1,0 +1,70 @@
+package scim
+
+import (
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/regain-id/regain/pkg/scim/schema"
+)
+
+// body reads a JSON object from the request.
+func (q request) body(t *resourceType) (Object, error) {
+	if err := acceptable(q.r.Header); err != nil {
+		return nil, err
+	}
+	most := q.s.cfg.Limits.MaxBody
+	if t != nil && len(t.Large()) > 0 {
+		most = q.s.cfg.Limits.MaxGroupBody
+	}
+	if q.r.ContentLength > most {
+		return nil, &Error{Status: http.StatusRequestEntityTooLarge, Detail: "the body is too large"}
+	}
+	data, err := io.ReadAll(http.MaxBytesReader(q.w, q.r.Body, most))
+	if err != nil {
+		if asError(err).Status == http.StatusRequestEntityTooLarge {
+			return nil, err
+		}
+		return nil, &Error{Status: http.StatusBadRequest, Type: schema.InvalidSyntax, Detail: "the body ended early", Cause: err}
+	}
+	return schema.ParseJSON(data)
+}
+
+// acceptable checks the content type: SCIM's, JSON's, or none, with any parameters (RFC 7644 §3.1).
+func acceptable(h http.Header) error {
+	refuse := &Error{Status: http.StatusUnsupportedMediaType, Detail: "send " + MediaType + " in UTF-8"}
+	if enc := h.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "identity") {
+		return refuse
+	}
+	text := h.Get("Content-Type")
+	if text == "" {
+		return nil
+	}
+	media, params, err := mime.ParseMediaType(text)
+	if err != nil || media != MediaType && media != "application/json" {
+		return refuse
+	}
+	if c := params["charset"]; c != "" && !strings.EqualFold(c, "utf-8") && !strings.EqualFold(c, "utf8") {
+		return refuse
+	}
+	return nil
+}
+
+// known are the query parameters of RFC 7644 §3.4.2.
+var known = []string{"attributes", "excludedAttributes", "filter", "sortBy", "sortOrder", "startIndex", "count"}
+
+// query reads the query parameters. One that is there twice is refused: two readers could believe two things.
+func (q request) query() (url.Values, error) {
+	v, err := url.ParseQuery(q.r.URL.RawQuery)
+	if err != nil {
+		return nil, schema.Invalid(schema.InvalidSyntax, "", "the query is malformed")
+	}
+	for _, name := range known {
+		if len(v[name]) > 1 {
+			return nil, schema.Invalid(schema.InvalidValue, name, "the parameter is there twice")
+		}
+	}
+	return v, nil
+}

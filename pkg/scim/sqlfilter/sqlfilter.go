@@ -1,0 +1,328 @@
+// Package sqlfilter compiles SCIM filters to SQL for PostgreSQL and SQLite, as far as the columns known to it reach, and
+// returns what is left for the engine to evaluate.
+//
+//	c := sqlfilter.Compiler{
+//		Dialect: sqlfilter.PostgreSQL,
+//		Columns: map[string]sqlfilter.Column{"userName": {Expr: "u.user_name_key"}, "meta.created": {Expr: "u.created_at", Time: true}},
+//		Children: map[string]sqlfilter.Child{"emails": {From: "user_emails e", On: "e.user_id = u.id",
+//			Columns: map[string]sqlfilter.Column{"value": {Expr: "e.value_key"}, "type": {Expr: "e.type_key"}}}},
+//	}
+//	where, args, residual := c.Where(q.Filter, 0)
+//
+// Values never become part of the text. Text is compared as keys: a column of an attribute that is not caseExact holds
+// schema.Fold of its value, made in Go, so no lower(), LIKE or NOCASE is needed, "starts with" is a range on an
+// index, and both engines agree. Order is by bytes: SQLite's default, in PostgreSQL a column declared COLLATE "C".
+package sqlfilter
+
+import (
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/regain-id/regain/pkg/scim"
+	"github.com/regain-id/regain/pkg/scim/filter"
+	"github.com/regain-id/regain/pkg/scim/schema"
+)
+
+// Dialect is the SQL spoken.
+type Dialect int
+
+// The dialects.
+const (
+	PostgreSQL Dialect = iota // 15 or newer
+	SQLite                    // 3.39 or newer
+)
+
+// Column is where a singular value stands. Expr is SQL text written by the programmer: a text column of keys for
+// strings and references, a boolean one (0 and 1 in SQLite) for booleans, an integer one for integers.
+type Column struct {
+	Expr string
+	// Time says that the column of a dateTime holds microseconds since 1970 UTC. A dateTime without it is not compiled.
+	Time bool
+	// Convert turns a key into an argument for a column of another type than text, such as uuid. Only eq and ne are
+	// compiled then; not ok means that no row can hold the value.
+	Convert func(key string) (arg any, ok bool)
+}
+
+// Child is a table with the elements of a multi-valued attribute.
+type Child struct {
+	From    string            // table and alias
+	On      string            // condition that ties it to the row of the resource
+	Columns map[string]Column // by name of sub-attribute; "value" for elements that are not complex
+}
+
+// Compiler knows the columns of one resource type. Columns are named by the path of the attribute as schema.Path.String
+// writes it ("userName", "name.familyName", "urn:…:User:department", "meta.created"), children by the key of the
+// attribute ("emails"). A Compiler is not changed by use and may be shared.
+type Compiler struct {
+	Dialect  Dialect
+	Columns  map[string]Column
+	Children map[string]Child
+	// Fold makes the keys of text that is not caseExact; nil means schema.Fold. It must be what filled the columns.
+	Fold func(string) string
+}
+
+// Where compiles x. The text is a condition for AND with others, "" when there is none; its placeholders are $n, the
+// first one $offset+1, in the order of args. residual is the part not compiled, nil if none: a row is in the answer if it
+// fulfils both.
+func (c *Compiler) Where(x filter.Expr, offset int) (where string, args []any, residual filter.Expr) {
+	if x == nil {
+		return "", nil, nil
+	}
+	w := writer{c: c, offset: offset}
+	var pushed []filter.Expr
+	for _, part := range conjuncts(x, nil) {
+		if c.can(part, nil) {
+			pushed = append(pushed, part)
+		} else if residual == nil {
+			residual = part
+		} else {
+			residual = filter.And{L: residual, R: part}
+		}
+	}
+	for i, part := range pushed {
+		if i > 0 {
+			w.b.WriteString(" and ")
+		}
+		w.expr(part, nil)
+	}
+	return w.b.String(), w.args, residual
+}
+
+func conjuncts(x filter.Expr, to []filter.Expr) []filter.Expr {
+	if a, ok := x.(filter.And); ok {
+		return conjuncts(a.R, conjuncts(a.L, to))
+	}
+	return append(to, x)
+}
+
+// column finds the column of a path, inside an Elem in its child.
+func (c *Compiler) column(p schema.Path, in *Child) (Column, bool) {
+	if in == nil {
+		col, ok := c.Columns[p.String()]
+		return col, ok
+	}
+	name := "value"
+	if p.Sub != nil {
+		name = p.Sub.Name
+	}
+	col, ok := in.Columns[name]
+	return col, ok
+}
+
+// can reports whether x can be compiled as a whole.
+func (c *Compiler) can(x filter.Expr, in *Child) bool {
+	switch x := x.(type) {
+	case filter.And:
+		return c.can(x.L, in) && c.can(x.R, in)
+	case filter.Or:
+		return c.can(x.L, in) && c.can(x.R, in)
+	case filter.Not:
+		return c.can(x.X, in)
+	case filter.Present:
+		if x.Path.Attr.MultiValued && in == nil {
+			_, ok := c.Children[x.Path.Key()]
+			return ok
+		}
+		_, ok := c.column(x.Path, in)
+		return ok
+	case filter.Elem:
+		child, ok := c.Children[x.Path.Key()]
+		return ok && c.can(x.X, &child)
+	case filter.Cmp:
+		col, ok := c.column(x.Path, in)
+		if !ok || x.Path.Sub != nil && x.Path.Sub.MultiValued {
+			return false
+		}
+		switch v := x.Value.V.(type) {
+		case string:
+			return !col.Time && (col.Convert == nil || x.Op == filter.Eq || x.Op == filter.Ne)
+		case bool, int64:
+			return true
+		case time.Time:
+			return col.Time && v.Nanosecond()%1000 == 0
+		}
+	}
+	return false
+}
+
+type writer struct {
+	c      *Compiler
+	b      strings.Builder
+	args   []any
+	offset int
+}
+
+// arg adds an argument and returns its placeholder.
+func (w *writer) arg(v any) string {
+	w.args = append(w.args, v)
+	return "$" + strconv.Itoa(w.offset+len(w.args))
+}
+
+func (w *writer) put(parts ...string) {
+	for _, p := range parts {
+		w.b.WriteString(p)
+	}
+}
+
+// expr writes x, for which can is true.
+func (w *writer) expr(x filter.Expr, in *Child) {
+	switch x := x.(type) {
+	case filter.And:
+		w.put("(")
+		w.chain(x, " and ", in)
+		w.put(")")
+	case filter.Or:
+		w.put("(")
+		w.chain(x, " or ", in)
+		w.put(")")
+	case filter.Not: // not NULL is NULL, but a filter is true or false
+		w.put("(")
+		w.expr(x.X, in)
+		w.put(" is not true)")
+	case filter.Present:
+		if x.Path.Attr.MultiValued && in == nil {
+			child := w.c.Children[x.Path.Key()]
+			w.put("exists (select 1 from ", child.From, " where ", child.On, ")")
+			return
+		}
+		col, _ := w.c.column(x.Path, in)
+		switch t := x.Path.Leaf().Type; {
+		case (t == schema.String || t == schema.Reference || t == schema.Binary) && col.Convert == nil:
+			w.put("(", col.Expr, " <> '')") // neither NULL nor empty
+		default:
+			w.put("(", col.Expr, " is not null)")
+		}
+	case filter.Elem:
+		child := w.c.Children[x.Path.Key()]
+		w.put("exists (select 1 from ", child.From, " where ", child.On, " and ")
+		w.expr(x.X, &child)
+		w.put(")")
+	case filter.Cmp:
+		w.compare(x, in)
+	}
+}
+
+// chain writes a run of the same operator without nesting: databases bound the depth of an expression.
+func (w *writer) chain(x filter.Expr, op string, in *Child) {
+	var l, r filter.Expr
+	switch y := x.(type) {
+	case filter.And:
+		if op == " and " {
+			l, r = y.L, y.R
+		}
+	case filter.Or:
+		if op == " or " {
+			l, r = y.L, y.R
+		}
+	}
+	if l == nil {
+		w.expr(x, in)
+		return
+	}
+	w.chain(l, op, in)
+	w.put(op)
+	w.chain(r, op, in)
+}
+
+var operators = map[filter.Op]string{filter.Eq: " = ", filter.Ne: " is distinct from ", filter.Gt: " > ", filter.Ge: " >= ", filter.Lt: " < ", filter.Le: " <= "}
+
+func (w *writer) compare(x filter.Cmp, in *Child) {
+	col, _ := w.c.column(x.Path, in)
+	var v any
+	switch val := x.Value.V.(type) {
+	case string:
+		key := x.Value.Key
+		if w.c.Fold != nil && !x.Path.Leaf().CaseExact {
+			key = w.c.Fold(val)
+		}
+		if col.Convert == nil {
+			w.text(col.Expr, x.Op, key)
+			return
+		}
+		arg, ok := col.Convert(key)
+		if !ok {
+			w.put(map[bool]string{true: "(1=0)", false: "(1=1)"}[x.Op == filter.Eq])
+			return
+		}
+		v = arg
+	case bool:
+		v = val
+		if w.c.Dialect == SQLite {
+			v = map[bool]int64{true: 1}[val]
+		}
+	case time.Time:
+		v = val.UnixMicro()
+	default:
+		v = val
+	}
+	w.put("(", col.Expr, operators[x.Op], w.arg(v), ")")
+}
+
+func (w *writer) text(expr string, op filter.Op, key string) {
+	sqlite := w.c.Dialect == SQLite
+	if key == "" && (op == filter.Sw || op == filter.Ew || op == filter.Co) {
+		w.put("(", expr, " is not null)") // everything starts with nothing
+		return
+	}
+	switch op {
+	case filter.Co:
+		if sqlite {
+			w.put("(instr(", expr, ", ", w.arg(key), ") > 0)")
+		} else {
+			w.put("(strpos(", expr, ", ", w.arg(key), ") > 0)")
+		}
+	case filter.Ew:
+		n := w.arg(key)
+		if sqlite {
+			w.put("(substr(", expr, ", -length(", n, ")) = ", n, ")")
+		} else {
+			w.put("(right(", expr, ", length(", n, "::text)) = ", n, ")")
+		}
+	case filter.Sw:
+		w.put("(", expr, " >= ", w.arg(key))
+		if end, ok := after(key); ok {
+			w.put(" and ", expr, " < ", w.arg(end))
+		}
+		w.put(")")
+	default:
+		w.put("(", expr, operators[op], w.arg(key), ")")
+	}
+}
+
+// after returns the smallest text that is greater than every text beginning with prefix.
+func after(prefix string) (string, bool) {
+	for prefix != "" {
+		r, n := utf8.DecodeLastRuneInString(prefix)
+		prefix = prefix[:len(prefix)-n]
+		switch {
+		case r == utf8.MaxRune:
+			continue
+		case r == 0xD7FF: // the surrogates are no characters
+			r = 0xE000
+		default:
+			r++
+		}
+		return prefix + string(r), true
+	}
+	return "", false
+}
+
+// Order compiles sort keys to the text of an ORDER BY that ends with the expression tie, which must be unique, in ascending
+// order. It is not ok when a key has no column; the store then leaves sorting to the engine.
+func (c *Compiler) Order(keys []scim.SortKey, tie string) (order string, ok bool) {
+	for _, k := range keys {
+		col, ok := c.Columns[k.Path.String()]
+		if !ok || k.Path.Attr.MultiValued || k.Path.Leaf().Type == schema.DateTime && !col.Time {
+			return "", false
+		}
+		order += col.Expr
+		if k.Desc {
+			order += " desc nulls first, "
+		} else {
+			order += " nulls last, "
+		}
+	}
+	return order + tie, true
+}

@@ -76,6 +76,26 @@ type Membership struct {
 	Trusted bool
 }
 
+// Member is one member of a group.
+type Member struct {
+	ID      string `json:"id"`
+	Kind    string `json:"kind"` // User or Group; "" when adding: whichever it is
+	Display string `json:"-"`    // display name, filled when read
+}
+
+// MemberChange says what becomes of a group's members: Add alone when ReplaceAll, else what there was without Remove and
+// with Add. Adding what is there and removing what is not moves nothing.
+type MemberChange struct {
+	Add, Remove []Member
+	ReplaceAll  bool
+}
+
+// GroupOf is a group somebody is in, itself or through other groups.
+type GroupOf struct {
+	Membership
+	Direct bool
+}
+
 // MaxLogin is the longest login name looked at, in bytes.
 const MaxLogin = 320
 

@@ -21,6 +21,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -28,6 +29,7 @@ import (
 
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 )
@@ -290,6 +292,34 @@ func (p *Page) DisableScripts() {
 		_, err := chromedp.Call(ctx, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
 		return err
 	}))
+}
+
+// Language makes the browser ask for pages in a language, such as de, from the next request on.
+func (p *Page) Language(tag string) {
+	p.t.Helper()
+	p.do("prefer "+tag, chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
+		_, err := chromedp.Call(ctx, network.Enable, network.EnableParams{})
+		if err == nil {
+			_, err = chromedp.Call(ctx, network.SetExtraHTTPHeaders, network.SetExtraHTTPHeadersParams{Headers: network.Headers{"Accept-Language": tag}})
+		}
+		return err
+	}))
+}
+
+// Cookies returns the names of the cookies the browser would send to the page, those hidden from scripts included.
+func (p *Page) Cookies() []string {
+	p.t.Helper()
+	var names []string
+	p.do("read the cookies", chromedp.Func(func(ctx context.Context, _ *chromedp.Target) error {
+		got, err := chromedp.Call(ctx, network.GetCookies, network.GetCookiesParams{})
+		names = nil
+		for _, c := range got.Cookies {
+			names = append(names, c.Name)
+		}
+		slices.Sort(names)
+		return err
+	}))
+	return names
 }
 
 // SetViewport sets the size of the window in CSS pixels; 390 by 844 is a telephone.

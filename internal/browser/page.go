@@ -9,6 +9,9 @@ import (
 	"github.com/chromedp/chromedp/kb"
 )
 
+// Down is the arrow key that goes to the next of several radio buttons, for Press.
+const Down = kb.ArrowDown
+
 // css keeps the driver from what it does with a plain string: search the page for that text.
 func css(selector string) chromedp.CSS { return chromedp.CSS(selector) }
 

@@ -61,7 +61,7 @@ func (p *pages) setPassword(action policy.Action) tryHandler {
 			if err != nil {
 				return web.Page{}, err
 			}
-			return p.passwordPage(r, a, p.Suggest(r.Lang, sheet.MinLength), nil)
+			return p.passwordPage(r, a, p.Flow.Suggest(sheet, r.Lang), nil)
 		}
 		after, err := p.Flow.SetPassword(r.Context(), a, origin(r), form["current"], form["password"])
 		if refusal, ok := errors.AsType[*reset.Refusal](err); ok {

@@ -1,7 +1,6 @@
 package portal
 
 import (
-	"context"
 	"errors"
 	"net/http"
 	"time"
@@ -21,9 +20,7 @@ type Config struct {
 	Stories []Story
 	Token   func() (secret string, hash []byte)
 	Hash    func(secret string) []byte
-	Suggest func(lang string, minLength int) string // a passphrase; "" when none can be made
 	Now     func() time.Time
-	Paused  func(ctx context.Context, what string) (until time.Time, paused bool)
 }
 
 // pages are the handlers.

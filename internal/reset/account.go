@@ -11,6 +11,7 @@ import (
 	"github.com/regain-id/regain/internal/fault"
 	"github.com/regain-id/regain/internal/message"
 	"github.com/regain-id/regain/internal/password"
+	"github.com/regain-id/regain/internal/policy"
 	"github.com/regain-id/regain/pkg/directory"
 )
 
@@ -116,6 +117,8 @@ type Sheet struct {
 	Rules     []message.Message
 	Locked    bool
 	Old       bool // the current password is asked for
+
+	effective password.Rules
 }
 
 // Sheet reads the account and the rules for its password. It is to be shown only to somebody who has proved enough.
@@ -133,10 +136,16 @@ func (s *Service) Sheet(ctx context.Context, a *Attempt) (*Sheet, error) {
 	}
 	rules := s.rules(u, t)
 	pol := s.directoryPolicy(ctx, t)
+	effective := password.Effective(rules, pol)
 	return &Sheet{
-		Login: t.User.Login, Directory: t.Directory.Label, MinLength: max(rules.MinLength, pol.MinLength),
-		Rules: password.Describe(rules, pol), Locked: t.User.Status.Locked, Old: a.Action == "change",
+		Login: t.User.Login, Directory: t.Directory.Label, MinLength: effective.MinLength, effective: effective,
+		Rules: password.Describe(rules, pol), Locked: t.User.Status.Locked, Old: a.Action == policy.Change,
 	}, nil
+}
+
+// Suggest returns a passphrase that our rules and the directory's readable ones accept. It is stored nowhere.
+func (s *Service) Suggest(sheet *Sheet, lang string) string {
+	return password.SuggestFor(lang, sheet.effective, s.Passwords.Lists)
 }
 
 func (s *Service) rules(u *subject, t *Target) password.Rules {

@@ -11,14 +11,14 @@ import (
 )
 
 // unknown records that a write was sent and not answered. The person is told so, by page and by notice.
-func (s *Service) unknown(ctx context.Context, attempt string, cause error) (*Attempt, error) {
+func (s *Service) unknown(ctx context.Context, attempt, server string, cause error) (*Attempt, error) {
 	now := s.Now()
 	s.Log.WarnContext(ctx, "write unanswered", "attempt", attempt, "err", fmt.Sprint(cause))
 	return s.Store.FinishAttempt(ctx, attempt, func(a *Attempt, _ *account.Person, w *Write) ([]event.Event, error) {
 		if a.State != Writing {
 			return nil, nil
 		}
-		a.State, w.State = Unknown, WriteUnknown
+		a.State, w.State, w.Server = Unknown, WriteUnknown, server
 		return []event.Event{a.event(now, event.WriteUnknown, event.Unknown).With("directory", w.Directory).With("server", w.Server).With("write", w.ID).
 			Sealed("network", a.Network).Sealed("agent", a.Agent)}, nil
 	})
@@ -94,7 +94,7 @@ func (s *Service) Reconcile(ctx context.Context, write string) error {
 		return nil
 	}
 	if w.State == WriteSending {
-		if _, err := s.unknown(ctx, w.Attempt, fmt.Errorf("lease of write %s ran out", w.ID)); err != nil {
+		if _, err := s.unknown(ctx, w.Attempt, w.Server, fmt.Errorf("lease of write %s ran out", w.ID)); err != nil {
 			return err
 		}
 	} else if s.Now().Before(w.Lease.Add(reconcileFor)) {

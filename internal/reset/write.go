@@ -40,7 +40,8 @@ func (s *Service) SetPassword(ctx context.Context, a *Attempt, o Origin, old, fr
 	}
 	now := s.Now()
 	fresh = password.Normalise(fresh)
-	if broken := password.Judge(fresh, s.rules(u, t), s.Passwords.Lists); len(broken) > 0 {
+	rules := password.Effective(s.rules(u, t), s.directoryPolicy(ctx, t))
+	if broken := password.Judge(fresh, rules, s.Passwords.Lists); len(broken) > 0 {
 		r := &Refusal{Field: "password"}
 		for _, v := range broken {
 			r.Rules = append(r.Rules, v.Message)
@@ -155,29 +156,60 @@ func (s *Service) send(ctx context.Context, a *Attempt, t *Target, w *Write, sec
 	res, err := do(wctx)
 	cancel()
 	s.Crash("after-send")
+	before := t.User.Status
 	if err != nil {
 		res.Outcome = directory.OutcomeOf(err)
+		if e, ok := errors.AsType[*directory.Error](err); ok && e.Native.Server != "" {
+			before.Server = e.Native.Server // the one that was asked may not be the one that answered before
+		}
 	}
 	if res.Outcome == directory.NotApplied && a.Again && s.ours(ctx, t, err, secret) {
 		// The one more try with the same password: "used before" and it signs in means the first try was applied.
 		res.Outcome, err = directory.Applied, nil
 	}
-	switch res.Outcome {
-	case directory.Applied:
-		return s.applied(ctx, a.ID, t.Directory, res.Unlocked)
-	case directory.NotApplied:
-		return s.notApplied(ctx, a.ID, err)
+	var after *Attempt
+	var say error // for the person
+	record := func() (rerr error) {
+		switch res.Outcome {
+		case directory.Applied:
+			after, rerr = s.applied(ctx, a.ID, t.Directory, res.Unlocked)
+		case directory.NotApplied:
+			after, say, rerr = s.notApplied(ctx, a.ID, err)
+		default:
+			after, rerr = s.unknown(ctx, a.ID, before.Server, err)
+		}
+		return rerr
 	}
-	after, ferr := s.unknown(ctx, a.ID, err)
-	if ferr != nil {
-		return nil, ferr
+	if rerr := persist(record); rerr != nil {
+		// What happened is known here and nowhere else. The row of work for this write finds it out again from the
+		// directory; until then the page says what is true: that the write is on its way.
+		s.Log.ErrorContext(ctx, "outcome of a write not recorded", "write", w.ID, "outcome", res.Outcome, "err", rerr)
+		waiting := *a
+		waiting.State = Writing
+		return &waiting, nil
 	}
-	s.background.begin()
-	go func() {
-		defer s.background.end()
-		s.reconcile(ctx, w, t.Directory, t.User.Status, secret)
-	}()
+	if say != nil {
+		return nil, say
+	}
+	if after.State == Unknown {
+		s.background.begin()
+		go func() {
+			defer s.background.end()
+			s.reconcile(ctx, w, t.Directory, before, secret)
+		}()
+	}
 	return after, nil
+}
+
+// persist tries a few times to record an outcome: a database that restarts is back in a second.
+func persist(record func() error) (err error) {
+	for _, wait := range []time.Duration{0, 100 * time.Millisecond, 400 * time.Millisecond, 1500 * time.Millisecond} {
+		time.Sleep(wait)
+		if err = record(); err == nil {
+			return nil
+		}
+	}
+	return err
 }
 
 // ours reports whether a refusal as "used before" is about a password that is already in force.
@@ -245,11 +277,11 @@ func (s *Service) holdAfter(ctx context.Context, attempt string) (time.Duration,
 
 // notApplied takes the attempt back to choosing a password, or ends it after five refusals or for a reason that no
 // other password would change.
-func (s *Service) notApplied(ctx context.Context, attempt string, cause error) (*Attempt, error) {
+func (s *Service) notApplied(ctx context.Context, attempt string, cause error) (after *Attempt, say, err error) {
 	now := s.Now()
 	e, _ := errors.AsType[*directory.Error](cause)
 	refusal := refusalOf(e)
-	after, err := s.Store.FinishAttempt(ctx, attempt, func(a *Attempt, _ *account.Person, w *Write) ([]event.Event, error) {
+	after, err = s.Store.FinishAttempt(ctx, attempt, func(a *Attempt, _ *account.Person, w *Write) ([]event.Event, error) {
 		if a.State != Writing && a.State != Unknown {
 			return nil, nil
 		}
@@ -275,14 +307,14 @@ func (s *Service) notApplied(ctx context.Context, attempt string, cause error) (
 	})
 	switch {
 	case err != nil:
-		return nil, err
+		return nil, nil, err
 	case after.State == Blocked:
-		return after, nil
+		return after, nil, nil
 	case refusal != nil:
-		return nil, refusal
+		return after, refusal, nil
 	}
 	s.Log.WarnContext(ctx, "write not applied", "attempt", attempt, "err", cause)
-	return nil, writeFault(cause)
+	return after, writeFault(cause), nil
 }
 
 // refusalOf turns a directory's refusal into the rules broken; nil when another password would not help.

@@ -170,6 +170,16 @@ type Page struct {
 	Unsorted  bool
 }
 
+// Rows is a page of a backend's own rows, for one that keeps its resources in a form of its own and turns them into
+// Resources afterwards. What the backend could not evaluate of the filter is in Residual; Unsorted says that it could not
+// sort. In both cases Rows are candidates in order of id, at most Query.MaxScan+1.
+type Rows[T any] struct {
+	Rows     []T
+	Total    int // if wanted and nothing is left to the engine
+	Residual filter.Expr
+	Unsorted bool
+}
+
 // Principal is who makes a request, as Config.Auth found out.
 type Principal struct {
 	Subject  string   // for logs

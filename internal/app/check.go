@@ -1,0 +1,129 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/regain-id/regain/internal/adapter/ldap"
+	"github.com/regain-id/regain/internal/config"
+	"github.com/regain-id/regain/internal/keyring"
+	"github.com/regain-id/regain/internal/store"
+)
+
+// Verdict says how much a finding matters.
+type Verdict string
+
+// The verdicts. A must that fails means people cannot get in.
+const (
+	Good   Verdict = "ok"
+	Must   Verdict = "must"
+	Should Verdict = "should"
+	May    Verdict = "may"
+)
+
+// Finding is one thing that was looked at.
+type Finding struct {
+	Area    string  `json:"area"`
+	Verdict Verdict `json:"verdict"`
+	Text    string  `json:"text"`
+	Fix     string  `json:"fix,omitempty"`
+}
+
+// Check looks at everything a deployment needs without changing anything: its configuration, keys, database, and for
+// each directory the sign-in of the service account and the reset right itself.
+func Check(ctx context.Context, from config.Source) []Finding {
+	c, err := config.Load(from)
+	if err = errors.Join(err, c.CheckFiles()); err != nil {
+		var out []Finding
+		for _, line := range strings.Split(err.Error(), "\n") {
+			out = append(out, Finding{Area: "configuration", Verdict: Must, Text: line})
+		}
+		return out
+	}
+	out := []Finding{{Area: "configuration", Verdict: Good, Text: "no faults"}}
+	for _, hint := range c.Hints() {
+		out = append(out, Finding{Area: "configuration", Verdict: Should, Text: hint})
+	}
+	ring, err := keyring.Open(c.KeyFile)
+	if err != nil {
+		return append(out, Finding{Area: "keys", Verdict: Must, Text: err.Error(), Fix: "regain key create " + c.KeyFile})
+	}
+	out = append(out, Finding{Area: "keys", Verdict: Good, Text: fmt.Sprintf("%d in the file, primary %s", len(ring.Keys()), ring.Primary())})
+	out = append(out, checkDatabase(ctx, c)...)
+	return append(out, checkDirectories(ctx, c)...)
+}
+
+func checkDatabase(ctx context.Context, c config.Config) []Finding {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	have, want, err := store.Versions(ctx, store.Config{URL: c.Database.Reveal()})
+	f := Finding{Area: "database", Verdict: Good, Text: fmt.Sprintf("%s, schema version %d", c.Database, have)}
+	switch {
+	case err != nil:
+		f.Verdict, f.Text = Must, err.Error()
+	case have == 0:
+		f.Verdict, f.Text, f.Fix = Should, "no schema yet", "regain migrate, or the first regain serve"
+	case have < want:
+		f.Verdict, f.Text, f.Fix = Must, fmt.Sprintf("schema version %d, this program needs %d", have, want), "regain migrate"
+	case have > want:
+		f.Verdict, f.Text, f.Fix = Must, fmt.Sprintf("schema version %d is newer than this program's %d", have, want), "use the newer program"
+	}
+	return []Finding{f}
+}
+
+// rights says what a failed look at a directory means and what to grant.
+var rights = map[ldap.Check]struct{ text, fix string }{
+	ldap.Connect:        {"connect with TLS", "check urls, ca_file and server_name"},
+	ldap.Bind:           {"sign-in of the service account", "check bind_dn and bind_password_file"},
+	ldap.People:         {"people below base_dn", "check base_dn and user_filter, and that the service account may read entryUUID"},
+	ldap.Assertion:      {"assertion control (RFC 4528), which keeps an administrator's lock from being lifted", "use a server that offers 1.3.6.1.1.12"},
+	ldap.ResetRight:     {"the right to reset passwords", `access to dn.subtree="PEOPLE" attrs=userPassword by dn.exact="SERVICE" =xw …, and write on pwdReset`},
+	ldap.UnlockRight:    {"the right to unlock", `access to dn.subtree="PEOPLE" attrs=pwdAccountLockedTime by dn.exact="SERVICE" write`},
+	ldap.ReadPolicy:     {"reading the password policy, to show its rules before typing", "grant read on the policy entry and set default_policy_dn"},
+	ldap.PolicyEnforced: {"the policy is enforced on a reset", "grant =xw on userPassword instead of manage: with manage the server skips its own rules"},
+	ldap.PasswordModify: {"change with the current password (RFC 3062)", "let the server offer 1.3.6.1.4.1.4203.1.11.1"},
+	ldap.OwnAccount:     {"the service account is not one of the people", "move it out of base_dn"},
+}
+
+func checkDirectories(ctx context.Context, c config.Config) []Finding {
+	dirs, err := directories(c)
+	if err != nil {
+		return []Finding{{Area: "directory", Verdict: Must, Text: err.Error()}}
+	}
+	var out []Finding
+	for _, d := range dirs {
+		area := "directory " + d.Name
+		a, ok := d.Adapter.(*ldap.Adapter)
+		if !ok {
+			out = append(out, Finding{Area: area, Verdict: Should, Text: "in memory: everything is forgotten at the end; for trying out only"})
+			continue
+		}
+		dctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+		for _, f := range a.CheckRights(dctx) {
+			out = append(out, finding(area, f))
+		}
+		cancel()
+		a.Close()
+	}
+	return out
+}
+
+func finding(area string, f ldap.Finding) Finding {
+	r := rights[f.Check]
+	out := Finding{Area: area, Verdict: Good, Text: r.text}
+	switch f.Level {
+	case ldap.Fatal:
+		out.Verdict, out.Fix = Must, r.fix
+	case ldap.Warning:
+		out.Verdict, out.Fix = Should, r.fix
+	case ldap.Skipped:
+		out.Verdict, out.Text = May, r.text+": not looked at, because something before it failed"
+	}
+	if f.Err != nil {
+		out.Text += ": " + f.Err.Error()
+	}
+	return out
+}

@@ -1,0 +1,87 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/regain-id/regain/internal/keyring"
+	"github.com/regain-id/regain/internal/message"
+	"github.com/regain-id/regain/internal/method"
+	"github.com/regain-id/regain/internal/policy"
+	"github.com/regain-id/regain/internal/reset"
+	"github.com/regain-id/regain/internal/web"
+)
+
+func (d *demo) people(*web.Request) (web.Page, error) {
+	return web.Page{Template: "demo-people", Title: message.Key("demo.people.heading"), Data: d.state.People}, nil
+}
+
+// signInView is the demo's stand-in for wherever people sign in: it asks the directory and says what it answered.
+type signInView struct {
+	Login    string
+	Accepted bool
+	Asked    bool
+}
+
+func (d *demo) signInPage(*web.Request) (web.Page, error) { return signInView{}.page(), nil }
+
+func (v signInView) page() web.Page {
+	return web.Page{Template: "demo-sign-in", Title: message.Key("demo.sign_in.heading"), Data: v}
+}
+
+func (d *demo) signIn(r *web.Request) (web.Page, error) {
+	form, err := r.Form(web.Field{Name: "login", Max: 254}, web.Field{Name: "password", Max: 4096})
+	if err != nil {
+		return web.Page{}, err
+	}
+	return signInView{Login: form["login"], Asked: true, Accepted: d.accepts(form["login"], form["password"])}.page(), nil
+}
+
+// attackView is the page of the story "under attack".
+type attackView struct {
+	Login  string
+	Starts int
+	Done   bool
+}
+
+const demoStarts = 40
+
+func (d *demo) victim() string {
+	for _, p := range d.state.People {
+		if p.Story == "under attack" {
+			return p.Login
+		}
+	}
+	return ""
+}
+
+func (v attackView) page() web.Page {
+	return web.Page{Template: "demo-attack", Title: message.Key("demo.attack.heading"), Data: v}
+}
+
+func (d *demo) attackPage(*web.Request) (web.Page, error) {
+	return attackView{Login: d.victim(), Starts: demoStarts}.page(), nil
+}
+
+// attack does what a stranger with many addresses would: it starts tries for somebody else and asks for codes.
+func (d *demo) attack(r *web.Request) (web.Page, error) {
+	if _, err := r.Form(); err != nil {
+		return web.Page{}, err
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), 20*time.Second)
+	defer cancel()
+	for i := range demoStarts {
+		from := reset.Origin{Addr: netip.MustParseAddr(fmt.Sprintf("203.0.113.%d", i+1)), Agent: "curl", Lang: r.Lang}
+		_, hash := keyring.NewToken("rgn_try")
+		a, err := d.server.Flow.Start(ctx, from, policy.Reset, d.victim(), hash)
+		if err != nil {
+			break // the limiter has had enough of this network: just what the story is about
+		}
+		if _, err := d.server.Flow.Ask(ctx, a, from, method.Email, ""); err != nil {
+			break
+		}
+	}
+	return attackView{Login: d.victim(), Starts: demoStarts, Done: true}.page(), nil
+}

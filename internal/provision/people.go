@@ -1,0 +1,366 @@
+package provision
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/regain-id/regain/internal/account"
+	"github.com/regain-id/regain/internal/client"
+	"github.com/regain-id/regain/internal/event"
+	"github.com/regain-id/regain/internal/fault"
+	"github.com/regain-id/regain/internal/method"
+	"github.com/regain-id/regain/pkg/scim"
+	"github.com/regain-id/regain/pkg/scim/filter"
+	"github.com/regain-id/regain/pkg/scim/schema"
+)
+
+// people is the scim.Store of Users, as one connector sees them.
+type people struct {
+	*service
+	c *client.Connector
+}
+
+// As implements scim.Binder.
+func (s *people) As(p *scim.Principal) scim.Store { return &people{s.service, connectorOf(p)} }
+
+func connectorOf(p *scim.Principal) *client.Connector { return p.Data.(*client.Connector) }
+
+// attribute keys of what a person's resource is made of beside its row.
+const (
+	groupsKey = "groups"
+	extPrefix = userURN + ":"
+)
+
+// needsMethods reports whether anything selected is said by methods.
+func needsMethods(sel scim.Selection) bool {
+	return slices.ContainsFunc(inMethods, func(name string) bool { return sel.Needs(extPrefix + name) })
+}
+
+// Get implements scim.Store.
+func (s *people) Get(ctx context.Context, id string, sel scim.Selection) (*scim.Resource, error) {
+	p, err := s.Store.PersonOf(ctx, id, s.c.ID)
+	if err != nil {
+		return nil, answer(err)
+	}
+	all, err := s.complete(ctx, []*account.Person{p}, sel)
+	if err != nil {
+		return nil, err
+	}
+	return all[0], nil
+}
+
+// complete makes resources of people with what is selected: the methods of all by a few questions, the groups of each by one.
+func (s *people) complete(ctx context.Context, all []*account.Person, sel scim.Selection) ([]*scim.Resource, error) {
+	ways := map[string][]method.Method{}
+	if needsMethods(sel) {
+		for some := range slices.Chunk(all, chunk) {
+			ids := make([]string, len(some))
+			for i, p := range some {
+				ids[i] = p.ID
+			}
+			path, err := s.way.Resolve("user.value", schema.InvalidPath)
+			if err != nil {
+				return nil, err
+			}
+			page, err := s.Store.ListMethods(ctx, s.c.ID, &scim.Query{Filter: anyOf(path, ids), Count: chunk * (maxMethods + 100)})
+			if err != nil {
+				return nil, answer(err)
+			}
+			for _, m := range page.Rows {
+				ways[m.Person] = append(ways[m.Person], m)
+			}
+		}
+	}
+	out := make([]*scim.Resource, len(all))
+	for i, p := range all {
+		r, err := s.whole(p, ways[p.ID], s.c.ID)
+		if err == nil && sel.Needs(groupsKey) {
+			err = s.join(ctx, r)
+		}
+		if err != nil {
+			return nil, err
+		}
+		out[i] = r
+	}
+	return out, nil
+}
+
+// join adds the groups of a person.
+func (s *service) join(ctx context.Context, r *scim.Resource) error {
+	in, err := s.Store.GroupsOf(ctx, r.ID)
+	if err != nil {
+		return answer(err)
+	}
+	var list []any
+	for _, g := range in {
+		o := scim.Object{"value": g.ID, "type": "indirect"}
+		if g.Direct {
+			o["type"] = "direct"
+		}
+		if g.Group != "" {
+			o["display"] = g.Group
+		}
+		list = append(list, o)
+	}
+	if list != nil {
+		r.Attrs[groupsKey] = list
+	}
+	return nil
+}
+
+// chunk is how many ids are asked for at once: databases bound how long a condition may be.
+const chunk = 200
+
+// anyOf is the filter "path is one of values".
+func anyOf(path schema.Path, values []string) filter.Expr {
+	var x filter.Expr
+	for _, v := range values {
+		is := filter.Cmp{Path: path, Op: filter.Eq, Value: filter.Value{V: v, Key: v}}
+		if x == nil {
+			x = is
+		} else {
+			x = filter.Or{L: x, R: is}
+		}
+	}
+	return x
+}
+
+// wider is the selection of a query with what the store left to the engine.
+func wider(q *scim.Query, residual filter.Expr, unsorted bool) scim.Selection {
+	sel := q.Select.Plus(filter.Keys(residual)...)
+	if unsorted {
+		for _, k := range q.Sort {
+			sel = sel.Plus(k.Path.Key())
+		}
+	}
+	return sel
+}
+
+// List implements scim.Store.
+func (s *people) List(ctx context.Context, q *scim.Query) (*scim.Page, error) {
+	found, err := s.Store.ListPeople(ctx, s.c.ID, q)
+	if err != nil {
+		return nil, answer(err)
+	}
+	if len(found.Rows) > q.MaxScan && (found.Residual != nil || found.Unsorted) { // the engine will refuse: do not complete them first
+		return &scim.Page{Resources: make([]*scim.Resource, len(found.Rows)), Residual: found.Residual, Unsorted: found.Unsorted}, nil
+	}
+	all, err := s.complete(ctx, found.Rows, wider(q, found.Residual, found.Unsorted))
+	if err != nil {
+		return nil, err
+	}
+	return &scim.Page{Resources: all, Total: found.Total, Residual: found.Residual, Unsorted: found.Unsorted}, nil
+}
+
+// Missing implements scim.Resolver: what another connector brought is missing, too.
+func (s *people) Missing(ctx context.Context, ids []string) ([]string, error) {
+	path, _ := s.user.Attr(nil, "id")
+	return missing(ids, func(x filter.Expr, count int) ([]string, int, error) {
+		page, err := s.Store.ListPeople(ctx, s.c.ID, &scim.Query{Filter: x, Count: count, WantTotal: true})
+		var have []string
+		for _, p := range page.Rows {
+			have = append(have, p.ID)
+		}
+		return have, page.Total, answer(err)
+	}, path)
+}
+
+// missing asks in chunks, first only how many are there: mostly all are.
+func missing(ids []string, find func(x filter.Expr, count int) (have []string, total int, err error), id schema.Path) (out []string, err error) {
+	var possible []string
+	for _, i := range ids {
+		if u, err := uuid.Parse(i); err != nil || u.String() != i {
+			out = append(out, i) // no id of ours looks so
+		} else {
+			possible = append(possible, i)
+		}
+	}
+	slices.Sort(possible)
+	for some := range slices.Chunk(slices.Compact(possible), chunk) {
+		x := anyOf(id, some)
+		_, n, err := find(x, 0)
+		if err != nil {
+			return nil, err
+		}
+		if n == len(some) {
+			continue
+		}
+		have, _, err := find(x, chunk)
+		if err != nil {
+			return nil, err
+		}
+		for _, i := range some {
+			if !slices.Contains(have, i) {
+				out = append(out, i)
+			}
+		}
+	}
+	return out, nil
+}
+
+// Create implements scim.Store.
+func (s *people) Create(ctx context.Context, r *scim.Resource) (*scim.Resource, error) {
+	f := &facts{now: s.Now()}
+	for range maxAsks {
+		p := &account.Person{ID: uuid.Must(uuid.NewV7()).String(), Connector: s.c.ID, Active: true, Created: f.now, Updated: f.now}
+		all := []method.Method{}
+		x := &change{s: s.service, c: s.c, f: f, p: p, all: &all, created: true}
+		if active, ok := r.Attrs["active"].(bool); ok {
+			p.Active = active
+		}
+		if err := project(p, r, nil); err != nil {
+			return nil, err
+		}
+		if err := x.follow(r, nil); err != nil {
+			return nil, err
+		}
+		if x.q.open() {
+			if err := s.ask(ctx, f, x.q, s.c, p, ""); err != nil {
+				return nil, answer(err)
+			}
+			continue
+		}
+		if err := project(p, r, x.paused); err != nil { // now that it is known which methods are paused
+			return nil, err
+		}
+		made := event.New(f.now, event.PersonCreated, x.actor(), p.ID, "", event.Success).With("active", p.Active)
+		if err := s.Store.CreatePerson(ctx, p, all, append([]event.Event{made}, x.events...)...); err != nil {
+			return nil, answer(err)
+		}
+		return s.whole(p, all, s.c.ID)
+	}
+	return nil, errBusy
+}
+
+// errBusy says that others changed the same thing again and again.
+var errBusy = &scim.Error{Status: 503, Detail: "busy; nothing was changed", RetryAfter: time.Second}
+
+// errSame ends a closure that has nothing to write.
+var errSame = errors.New("nothing to change")
+
+// Update implements scim.Store.
+func (s *people) Update(ctx context.Context, id string, pre scim.Precondition, need scim.Selection, fn scim.UpdateFunc) (*scim.Resource, error) {
+	f := &facts{now: s.Now()}
+	for range maxAsks {
+		var asked questions
+		var person account.Person
+		var ways []method.Method
+		after, err := s.Store.UpdatePerson(ctx, id, s.c.ID, func(p *account.Person, all *[]method.Method) ([]event.Event, error) {
+			asked, person = questions{}, *p
+			ways = slices.Clone(*all)
+			if err := pre.Check(version(p.Version)); err != nil {
+				return nil, err
+			}
+			events, q, err := s.change(f, p, all, fn)
+			if err != nil {
+				return nil, err
+			}
+			if q.open() {
+				asked = q
+				return nil, errAsk
+			}
+			ways = *all // the store completes what is new in place
+			return events, nil
+		})
+		switch {
+		case errors.Is(err, errAsk):
+			if err := s.ask(ctx, f, asked, s.c, &person, id); err != nil {
+				return nil, answer(err)
+			}
+			continue
+		case errors.Is(err, errSame):
+			after = &person
+		case err != nil:
+			return nil, answer(err)
+		}
+		r, err := s.whole(after, ways, s.c.ID)
+		if err == nil && need.Needs(groupsKey) {
+			err = s.join(ctx, r)
+		}
+		return r, err
+	}
+	return nil, errBusy
+}
+
+// change runs the engine's change on a person and their methods. It asks nothing of the store.
+func (s *people) change(f *facts, p *account.Person, all *[]method.Method, fn scim.UpdateFunc) ([]event.Event, questions, error) {
+	cur, paused, err := bare(p)
+	if err != nil {
+		return nil, questions{}, err
+	}
+	s.tell(cur, *all, s.c.ID)
+	c, err := fn(cur)
+	if err != nil {
+		return nil, questions{}, err
+	}
+	if c.NoOp {
+		return nil, questions{}, errSame
+	}
+	was := *p
+	x := &change{s: s.service, c: s.c, f: f, p: p, all: all, paused: paused}
+	if err := project(p, c.Next, x.paused); err != nil {
+		return nil, questions{}, err
+	}
+	if active, ok := c.Next.Attrs["active"].(bool); ok { // without it nobody is switched on or off
+		if active {
+			x.events = append(x.events, p.Reactivate(x.actor(), f.now)...)
+		} else {
+			x.events = append(x.events, p.Deactivate(x.actor(), f.now)...)
+		}
+	}
+	if err := x.follow(c.Next, c); err != nil || x.q.open() {
+		return nil, x.q, err
+	}
+	if err := project(p, c.Next, x.paused); err != nil {
+		return nil, questions{}, err
+	}
+	p.Updated = was.Updated
+	if !x.moved && samePerson(&was, p) {
+		return nil, questions{}, errSame
+	}
+	p.Updated = touched(was.Updated, f.now)
+	if names := changedNames(c); len(names) > 0 {
+		x.events = append([]event.Event{event.New(f.now, event.PersonUpdated, x.actor(), p.ID, "", event.Success).With("attributes", names)}, x.events...)
+	}
+	return x.events, questions{}, nil
+}
+
+// samePerson reports whether two states of a person are stored alike.
+func samePerson(a, b *account.Person) bool {
+	return a.ExternalID == b.ExternalID && a.Active == b.Active && a.Epoch == b.Epoch && string(a.Attrs) == string(b.Attrs)
+}
+
+// changedNames are the attributes a change is about, without values. What became of active and of methods is said by
+// events of their own.
+func changedNames(c *scim.Change) []string {
+	var names []string
+	for _, o := range c.Ops {
+		if o.Key != "active" && o.Key != "password" && !slices.ContainsFunc(inMethods, func(n string) bool { return o.Key == extPrefix+n }) {
+			names = append(names, o.Key)
+		}
+	}
+	return names
+}
+
+// Delete implements scim.Store. A tombstone stays, so that whoever comes back under the name is not taken for new.
+func (s *people) Delete(ctx context.Context, id string, pre scim.Precondition) error {
+	for range maxAsks {
+		p, err := s.Store.PersonOf(ctx, id, s.c.ID)
+		if err != nil {
+			return answer(err)
+		}
+		if err := pre.Check(version(p.Version)); err != nil {
+			return err
+		}
+		e := event.New(s.Now(), event.PersonDeleted, "connector:"+s.c.ID, p.ID, "", event.Success)
+		err = s.Store.DeletePerson(ctx, id, s.c.ID, p.Version, e)
+		if !fault.Is(err, fault.Conflict) {
+			return answer(err)
+		}
+	}
+	return errBusy
+}

@@ -1,0 +1,102 @@
+// Package provision lets identity providers bring people, groups and authentication methods by SCIM 2.0 (RFC 7643, RFC
+// 7644). The protocol is package scim's; here is what a resource means to regain.
+//
+//	bearer token → connector          auth.go      no data is looked at before (RFC 7644 §2)
+//	/Users                            people.go    one person and their ways, in one commit with the events
+//	/Groups                           groups.go    members move as deltas and are never loaded to be changed
+//	/AuthenticationMethods            methods.go   one way of one person
+//	recoveryEmail … → method          contacts.go  what a connector may write, normalised
+//	method → held, shared, told       holds.go     when a new way counts, and who hears of it
+//
+// A connector sees what it brought and nothing else: another's resource is not there, in any verb, reference or list.
+//
+// An update nests closures, not transactions: the engine's change runs inside the store's update of the person, so the row,
+// the methods and the events commit together. A closure asks the store nothing. What it needs to know of a destination
+// (was it known yesterday, how many people have it) is asked before, and when it meets one that was not asked about it
+// gives up, the question is put, and it runs again.
+//
+// Where people's ways are kept: attributes that are destinations (recoveryEmail, recoveryPhone, alternatePhone,
+// authenticationMethods) stand in sealed methods and nowhere else; all other attributes stand as they were sent in
+// account.Person.Attrs. A password is dropped when it arrives.
+package provision
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/regain-id/regain/internal/method"
+	"github.com/regain-id/regain/internal/policy"
+	"github.com/regain-id/regain/pkg/scim"
+	"github.com/regain-id/regain/pkg/scim/schema"
+)
+
+// Config is what New needs. Corporate and Region may be empty; everything else must be there.
+type Config struct {
+	Store     Store
+	Policies  Policies
+	Base      string   // public base URL without path; SCIM is served below Base + "/scim/v2"
+	Corporate []string // mail domains opened with the password a reset is for; their addresses never prove anything
+	Region    string   // ISO 3166 country of phone numbers written without one; empty: they must be international
+	Now       func() time.Time
+	Log       *slog.Logger
+	// Hash is the keyed hash by which destinations are compared.
+	Hash func(kind method.Kind, destination string) []byte
+}
+
+// Policies says which policy is in force.
+type Policies interface {
+	Policy(ctx context.Context) (policy.Policy, error)
+}
+
+// service is what the three stores share.
+type service struct {
+	Config
+	base string // of SCIM
+	user *schema.Type
+	way  *schema.Type
+}
+
+// New returns the handler of Base + "/scim/v2". It is safe for concurrent use and may be mounted with or without that path
+// taken off.
+func New(c Config) (http.Handler, error) {
+	var missing []error
+	for name, there := range map[string]bool{"store": c.Store != nil, "policies": c.Policies != nil, "now": c.Now != nil, "log": c.Log != nil, "hash": c.Hash != nil} {
+		if !there {
+			missing = append(missing, fmt.Errorf("provision: %s is missing", name))
+		}
+	}
+	if len(missing) > 0 {
+		return nil, errors.Join(missing...)
+	}
+	s, err := newService(c)
+	if err != nil {
+		return nil, err
+	}
+	return scim.NewServer(scim.Config{
+		BaseURL: s.base, Auth: (&guard{store: c.Store, now: c.Now, log: c.Log}).authenticate, Log: c.Log, Types: s.types(),
+	})
+}
+
+func newService(c Config) (*service, error) {
+	s := &service{Config: c, base: strings.TrimRight(c.Base, "/") + "/scim/v2"}
+	var err error
+	if s.user, err = schema.NewType("User", schema.User(), schema.Extension{Schema: schema.EnterpriseUser()}, schema.Extension{Schema: userExtension()}); err != nil {
+		return nil, err
+	}
+	s.way, err = schema.NewType("AuthenticationMethod", methodSchema())
+	return s, err
+}
+
+func (s *service) types() []scim.ResourceType {
+	return []scim.ResourceType{
+		{Name: "User", Endpoint: "/Users", Description: "People", Schema: s.user.Core, Extensions: s.user.Extensions, Store: &people{service: s}},
+		{Name: "Group", Endpoint: "/Groups", Description: "Groups of people", Schema: schema.Group(), Store: &groups{service: s}},
+		{Name: "AuthenticationMethod", Endpoint: "/AuthenticationMethods", Description: "Ways in which people can prove who they are",
+			Schema: s.way.Core, Store: &methods{service: s}},
+	}
+}

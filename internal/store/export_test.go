@@ -1,0 +1,166 @@
+package store
+
+import (
+	"context"
+
+	"github.com/regain-id/regain/internal/event"
+	"github.com/regain-id/regain/internal/keyring"
+)
+
+// Thing is a row that tests change the way every domain row is changed.
+type Thing struct {
+	ID      string
+	Version int64
+	N       int64
+}
+
+// MakeThings makes the table of things and one thing.
+func (s *Store) MakeThings(ctx context.Context, id string) error {
+	return s.Exec(ctx,
+		`CREATE TABLE things (id TEXT NOT NULL PRIMARY KEY, version BIGINT NOT NULL, n BIGINT NOT NULL)`,
+		`CREATE TABLE marks (thing TEXT NOT NULL PRIMARY KEY, n BIGINT NOT NULL)`,
+		`INSERT INTO things (id, version, n) VALUES ('`+id+`', 1, 0)`)
+}
+
+// Exec runs statements, each in a commit of its own.
+func (s *Store) Exec(ctx context.Context, sql ...string) error {
+	for _, q := range sql {
+		if err := s.db.statement(ctx, func(t tx) error { _, err := t.exec(ctx, q); return err }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Count returns the one number a query asks for.
+func (s *Store) Count(ctx context.Context, sql string, args ...any) (n int64, err error) {
+	err = s.db.queryRow(ctx, sql, args...).Scan(&n)
+	return n, err
+}
+
+func loadThing(id string) func(context.Context, reader) (Thing, error) {
+	return func(ctx context.Context, r reader) (t Thing, err error) {
+		err = r.queryRow(ctx, `SELECT id, version, n FROM things WHERE id = $1`, id).Scan(&t.ID, &t.Version, &t.N)
+		return t, err
+	}
+}
+
+func saveThing(t Thing) (change, error) {
+	return change{
+		first: statement(`UPDATE things SET n = $3, version = version + 1 WHERE id = $1 AND version = $2`, t.ID, t.Version, t.N),
+		with: []stmt{
+			statement(`INSERT INTO marks (thing, n) SELECT $1, $2 WHERE {hit} ON CONFLICT (thing) DO UPDATE SET n = excluded.n`, t.ID, t.N),
+			moveGeneration(),
+		},
+	}, nil
+}
+
+// UpdateThing changes a thing the way UpdatePerson changes a person.
+func (s *Store) UpdateThing(ctx context.Context, id string, change func(*Thing) ([]event.Event, error)) error {
+	return update(ctx, s, loadThing(id), change, saveThing)
+}
+
+// AddThing makes a thing if there is none of that id, with an event; it reports whether it did.
+func (s *Store) AddThing(ctx context.Context, id string, e event.Event) (bool, error) {
+	return s.commit(ctx, change{
+		first:  statement(`INSERT INTO things (id, version, n) VALUES ($1, 1, 0) ON CONFLICT (id) DO NOTHING`, id),
+		events: []event.Event{e},
+	})
+}
+
+// MoveThings moves one from a thing to another in one transaction, the way two rows are changed together. between, unless
+// nil, runs when the first row is locked and the second is not.
+func (s *Store) MoveThings(ctx context.Context, from, to string, between func(), then func() ([]event.Event, error)) error {
+	return s.transact(ctx, func(t tx) ([]event.Event, error) {
+		for i, id := range []string{from, to} {
+			if i == 1 && between != nil {
+				between()
+			}
+			var n int64
+			lock := t.lock([]lockable{lockPerson, lockAttempt}[i])
+			if err := t.queryRow(ctx, `SELECT n FROM things WHERE id = $1`+lock, id).Scan(&n); err != nil {
+				return nil, err
+			}
+			if _, err := t.exec(ctx, `UPDATE things SET n = $2, version = version + 1 WHERE id = $1`, id, n+[]int64{-1, 1}[i]); err != nil {
+				return nil, err
+			}
+		}
+		return then()
+	})
+}
+
+// LockBackwards locks against the order.
+func (s *Store) LockBackwards(ctx context.Context) error {
+	return s.db.write(ctx, func(t tx) error {
+		t.lock(lockAttempt)
+		t.lock(lockPerson)
+		return nil
+	})
+}
+
+// View counts the same twice on one state of the database, with between run in the middle.
+func (s *Store) View(ctx context.Context, sql string, between func() error) (a, b int64, err error) {
+	err = s.db.view(ctx, func(r reader) error {
+		if err := r.queryRow(ctx, sql).Scan(&a); err != nil {
+			return err
+		}
+		if err := between(); err != nil {
+			return err
+		}
+		return r.queryRow(ctx, sql).Scan(&b)
+	})
+	return a, b, err
+}
+
+// RunAll runs statements in one write, and fails it when told to.
+func (s *Store) RunAll(ctx context.Context, then func() error, sql ...string) error {
+	return s.db.write(ctx, func(t tx) error {
+		for _, q := range sql {
+			if _, err := t.exec(ctx, q); err != nil {
+				return err
+			}
+		}
+		return then()
+	})
+}
+
+// HoldWriter keeps SQLite's writer busy until release is closed, so that what comes meanwhile shares one commit.
+func (s *Store) HoldWriter(ctx context.Context, busy chan<- struct{}, release <-chan struct{}) error {
+	return s.db.write(ctx, func(tx) error { close(busy); <-release; return nil })
+}
+
+// Waiting is how many closures wait for SQLite's writer.
+func (s *Store) Waiting() int { return len(s.db.(*sqliteDB).writer.queue) }
+
+// lateTx lets a test do something after the first answer and before what follows from it.
+type lateTx struct {
+	tx
+	between func()
+}
+
+func (t *lateTx) queryRow(ctx context.Context, sql string, args ...any) scanner {
+	return lateRow{t, t.tx.queryRow(ctx, sql, args...)}
+}
+
+type lateRow struct {
+	t   *lateTx
+	row scanner
+}
+
+func (r lateRow) Scan(dest ...any) error {
+	err := r.row.Scan(dest...)
+	if r.t.between != nil {
+		r.t.between()
+		r.t.between = nil
+	}
+	return err
+}
+
+// LateKey gets or makes a person's key as a change does; between runs when it has looked whether there is one.
+func (s *Store) LateKey(ctx context.Context, person string, between func()) (key keyring.PersonKey, err error) {
+	err = s.db.write(ctx, func(t tx) (err error) {
+		key, err = s.personKeyIn(ctx, &lateTx{t, between}, person)
+		return err
+	})
+	return key, err
+}

@@ -87,6 +87,13 @@ func policyCommand(environ []string) *cobra.Command {
 			}
 			return err
 		})},
+		&cobra.Command{Use: "list", Short: "Show the latest versions, newest first", Args: cobra.NoArgs, RunE: admin(load, func(cmd *cobra.Command, a *app.Admin, _ []string) error {
+			all, err := a.Store.PolicyVersions(cmd.Context())
+			for _, p := range all {
+				fmt.Fprintf(cmd.OutOrStdout(), "%4d  %s  %-24s %d rules\n", p.Version, p.Applied.Local().Format("2006-01-02 15:04"), p.By, len(p.Rules))
+			}
+			return err
+		})},
 		&cobra.Command{Use: "show", Short: "Show the rules in force as JSON", Args: cobra.NoArgs, RunE: admin(load, func(cmd *cobra.Command, a *app.Admin, _ []string) error {
 			p, err := a.Store.Policy(cmd.Context())
 			if err != nil {
@@ -109,6 +116,9 @@ func personCommand(environ []string) *cobra.Command {
 		}
 		w := cmd.OutOrStdout()
 		fmt.Fprintf(w, "%s  %s  active %v\n", p.UserName, p.Name(), p.Active)
+		if p.Dispute != nil {
+			fmt.Fprintf(w, "  disputed since %s: some ways do not count (regain person change %s --end-dispute)\n", p.Dispute.At.Local().Format("2006-01-02 15:04"), p.UserName)
+		}
 		methods, err := a.Store.Methods(cmd.Context(), p.ID)
 		if err != nil {
 			return err
@@ -126,6 +136,15 @@ func personCommand(environ []string) *cobra.Command {
 		}
 		return err
 	})})
+	var end bool
+	change := &cobra.Command{Use: "change LOGIN", Short: "Change what staff may change of a person", Args: cobra.ExactArgs(1), RunE: admin(load, func(cmd *cobra.Command, a *app.Admin, args []string) error {
+		if !end {
+			return errors.New("nothing to change: see --help")
+		}
+		return a.EndDispute(cmd.Context(), args[0])
+	})}
+	change.Flags().BoolVar(&end, "end-dispute", false, "let the ways that a dispute took out count again")
+	cmd.AddCommand(change)
 	return cmd
 }
 

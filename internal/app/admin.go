@@ -16,6 +16,7 @@ import (
 	"github.com/regain-id/regain/internal/fault"
 	"github.com/regain-id/regain/internal/keyring"
 	"github.com/regain-id/regain/internal/message"
+	"github.com/regain-id/regain/internal/method"
 	"github.com/regain-id/regain/internal/password"
 	"github.com/regain-id/regain/internal/policy"
 	"github.com/regain-id/regain/internal/store"
@@ -172,6 +173,24 @@ func (a *Admin) Person(ctx context.Context, login string) (*account.Person, erro
 		err = fault.Wrap(fault.NotFound, message.Key("error.not_found"), fmt.Errorf("nobody, or more than one person, is called %q", login))
 	}
 	return p, err
+}
+
+// EndDispute lets the ways that a dispute took out count again, once staff have looked into it.
+func (a *Admin) EndDispute(ctx context.Context, login string) error {
+	p, err := a.Person(ctx, login)
+	if err != nil {
+		return err
+	}
+	now := a.now()
+	_, err = a.Store.UpdatePerson(ctx, p.ID, "", func(p *account.Person, _ *[]method.Method) ([]event.Event, error) {
+		if p.Dispute == nil {
+			return nil, fmt.Errorf("%s: there is no dispute", login)
+		}
+		e := event.New(now, event.DisputeEnded, a.actor, p.ID, p.Dispute.Attempt, event.Success)
+		p.Dispute, p.Updated = nil, now
+		return []event.Event{e}, nil
+	})
+	return err
 }
 
 // RotateKey makes a new primary key and wraps every person's key by it. It may be interrupted and run again.

@@ -118,7 +118,7 @@ var sayings = map[string]said{
 	"en": {"A code to", "Prove it one more way", "Rules for your new password", "At least 10 characters", "None of your last 3 passwords", "You have used this password before",
 		"Your password is changed", "Phone and tablet", "Your reference", "Sign in", "Your Alder Works password was reset", "Nobody is signed in here"},
 	"de": {"Ein Code an", "Zeigen Sie es noch einmal anders", "Regeln für Ihr neues Passwort", "Mindestens 10 Zeichen", "Keines Ihrer letzten 3 Passwörter", "Dieses Passwort hatten Sie schon einmal",
-		"Ihr Passwort ist geändert", "Telefon und Tablet", "Ihr Kennzeichen", "Anmelden", "Ihr Passwort bei Alder Works wurde zurückgesetzt", "Hier ist niemand angemeldet"},
+		"Ihr Passwort ist geändert", "Telefon und Tablet", "Ihr Kennzeichen", "Anmelden", "Ihr Passwort bei Alder Works wurde neu gesetzt", "Hier ist niemand angemeldet"},
 }
 
 // journey is the main job on real systems, from the first page to signing in to the directory. seen is called on every

@@ -9,7 +9,10 @@ import (
 )
 
 // queue lets the workers' pool run on the store.
-type queue struct{ s *store.Store }
+type queue struct {
+	s     *store.Store
+	crash func(point string) // called between the work and its end
+}
 
 func (q queue) Claim(ctx context.Context, now time.Time, owner string, kinds []string, n int, lease time.Duration) ([]event.Item, error) {
 	rows, err := q.s.Claim(ctx, now, owner, kinds, n, lease)
@@ -21,6 +24,7 @@ func (q queue) Claim(ctx context.Context, now time.Time, owner string, kinds []s
 }
 
 func (q queue) Done(ctx context.Context, i event.Item) error {
+	q.crash("before-done-" + i.Kind)
 	return q.s.Done(ctx, i.Lease.(store.Work))
 }
 
@@ -38,6 +42,7 @@ func (q queue) Expand(ctx context.Context, i event.Item, children []event.Child)
 	for n, c := range children {
 		rows[n] = store.Work{Event: parent.Event, Kind: c.Kind, Ref: c.Ref, NotBefore: parent.NotBefore, NotAfter: parent.NotAfter}
 	}
+	q.crash("before-expand-" + i.Kind)
 	return q.s.Expand(ctx, parent, rows)
 }
 

@@ -65,7 +65,7 @@ type Setup struct {
 	Zone         *time.Location
 	Log          *slog.Logger
 	Trace        func(sql string)
-	Crash        func(point string)
+	Crash        func(point string) // nil but in tests that end the process between two steps
 
 	textLimits textLimits
 }
@@ -91,6 +91,9 @@ func New(ctx context.Context, s Setup) (*Server, error) {
 	}
 	if s.Log == nil {
 		s.Log = slog.New(slog.DiscardHandler)
+	}
+	if s.Crash == nil {
+		s.Crash = func(string) {}
 	}
 	st, err := store.Open(ctx, store.Config{URL: s.Database, Now: s.Now, Ring: s.Ring, Log: s.Log, Migrate: s.Migrate, Trace: s.Trace})
 	if err != nil {
@@ -170,7 +173,7 @@ func (srv *Server) wire(ctx context.Context) error {
 	handlers[string(event.RouteReconcile)] = srv.reconcile
 	handlers[string(event.RouteRetire)] = func(ctx context.Context, i event.Item) error { return srv.Flow.Retire(ctx, i.Ref) }
 	host, _ := os.Hostname()
-	srv.pool = work.New(work.Config{Queue: queue{srv.Store.Store}, Handlers: handlers, Owner: fmt.Sprintf("%s/%d", host, os.Getpid()), Lanes: s.Lanes, Now: s.Now, Log: s.Log})
+	srv.pool = work.New(work.Config{Queue: queue{srv.Store.Store, s.Crash}, Handlers: handlers, Owner: fmt.Sprintf("%s/%d", host, os.Getpid()), Lanes: s.Lanes, Now: s.Now, Log: s.Log})
 	return nil
 }
 

@@ -36,6 +36,7 @@ const (
 	AttemptBlocked   Type = "attempt.blocked"
 	AttemptProved    Type = "attempt.proved"
 	AttemptDisputed  Type = "attempt.disputed"
+	DisputeEnded     Type = "dispute.ended"
 	AttemptCannot    Type = "attempt.cannot_finish"
 	AttemptFlooded   Type = "attempt.flooded"
 
@@ -88,6 +89,7 @@ var Catalogue = map[Type]Entry{
 	AttemptBlocked:   {About: "the try ended because a limit or the directory refused for good"},
 	AttemptProved:    {About: "as many proofs as the policy asks for were accepted"},
 	AttemptDisputed:  {Routes: []Route{RouteNotice, RouteSecurity}, About: "the owner said: this was not me"},
+	DisputeEnded:     {About: "staff looked into a disputed act; the ways it took out count again"},
 	AttemptCannot:    {Routes: []Route{RouteNotice}, Life: 24 * time.Hour, About: "somebody who cannot finish was told honestly why, at the stored addresses"},
 	AttemptFlooded:   {Routes: []Route{RouteNotice}, Life: time.Hour, About: "more codes were asked for than may be sent; the person was told, once an hour"},
 

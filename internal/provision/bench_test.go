@@ -36,6 +36,7 @@ type bench struct {
 	policy policy.Policy
 	srv    *httptest.Server
 	conf   Config
+	url    string // of the database
 }
 
 // on runs a test on both engines.
@@ -49,7 +50,7 @@ func on(t *testing.T, fn func(*bench)) {
 func newBench(t *testing.T, kind store.Kind) *bench {
 	t.Helper()
 	b := &bench{T: t, now: noon, log: &bytes.Buffer{}, policy: policy.Default()}
-	b.store = storetest.Open(t, kind, func(c *store.Config) { c.Now = func() time.Time { return b.now } })
+	b.store = storetest.Open(t, kind, func(c *store.Config) { c.Now, b.url = func() time.Time { return b.now }, c.URL })
 	b.conf = Config{
 		Store: adapted{b.store}, Policies: b, Base: "https://id.example.org", Corporate: []string{"contoso.example"}, Region: "DE",
 		Now: func() time.Time { return b.now }, Log: slog.New(slog.NewTextHandler(b.log, nil)), Hash: b.store.DestinationHash,

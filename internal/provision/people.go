@@ -215,6 +215,7 @@ func (s *people) Create(ctx context.Context, r *scim.Resource) (*scim.Resource, 
 		if err := project(p, r, nil); err != nil {
 			return nil, err
 		}
+		made := event.New(f.now, event.PersonCreated, x.actor(), p.ID, "", event.Success).With("active", p.Active) // before what comes of it
 		if err := x.follow(r, nil); err != nil {
 			return nil, err
 		}
@@ -227,7 +228,6 @@ func (s *people) Create(ctx context.Context, r *scim.Resource) (*scim.Resource, 
 		if err := project(p, r, x.paused); err != nil { // now that it is known which methods are paused
 			return nil, err
 		}
-		made := event.New(f.now, event.PersonCreated, x.actor(), p.ID, "", event.Success).With("active", p.Active)
 		if err := s.Store.CreatePerson(ctx, p, all, append([]event.Event{made}, x.events...)...); err != nil {
 			return nil, answer(err)
 		}
@@ -305,6 +305,9 @@ func (s *people) change(f *facts, p *account.Person, all *[]method.Method, fn sc
 	if err := project(p, c.Next, x.paused); err != nil {
 		return nil, questions{}, err
 	}
+	if names := changedNames(c); len(names) > 0 {
+		x.events = append(x.events, event.New(f.now, event.PersonUpdated, x.actor(), p.ID, "", event.Success).With("attributes", names))
+	}
 	if active, ok := c.Next.Attrs["active"].(bool); ok { // without it nobody is switched on or off
 		if active {
 			x.events = append(x.events, p.Reactivate(x.actor(), f.now)...)
@@ -323,9 +326,6 @@ func (s *people) change(f *facts, p *account.Person, all *[]method.Method, fn sc
 		return nil, questions{}, errSame
 	}
 	p.Updated = touched(was.Updated, f.now)
-	if names := changedNames(c); len(names) > 0 {
-		x.events = append([]event.Event{event.New(f.now, event.PersonUpdated, x.actor(), p.ID, "", event.Success).With("attributes", names)}, x.events...)
-	}
 	return x.events, questions{}, nil
 }
 

@@ -99,6 +99,8 @@ func keep(r *scim.Resource) *scim.Resource {
 func project(p *account.Person, r *scim.Resource, paused []string) (err error) {
 	r = keep(r)
 	delete(r.Attrs, "active")
+	// Outer spaces of a user name are no part of it: names are compared without them, and a filter must agree.
+	r.Attrs["userName"] = strings.TrimSpace(r.Text("userName"))
 	p.ExternalID, p.UserName, p.DisplayName = r.ExternalID, r.Text("userName"), r.Text("displayName")
 	name, _ := r.Attrs["name"].(scim.Object)
 	p.GivenName, _ = name["givenName"].(string)

@@ -89,6 +89,14 @@ func (d Directory) timeout() time.Duration {
 	return 10 * time.Second
 }
 
+// patience is how long the outcome of an unanswered write is looked for.
+func (d Directory) patience() time.Duration {
+	if d.Patience > 0 {
+		return d.Patience
+	}
+	return 30 * time.Second
+}
+
 func (s *Service) refuseLink(ctx context.Context, p *account.Person, d Directory, attempt, why string, cause error) error {
 	e := event.New(s.Now(), event.LinkRefused, "system", p.ID, attempt, event.Failure).With("directory", d.Name).With("why", why)
 	if attempt != "" {

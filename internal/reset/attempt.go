@@ -353,8 +353,9 @@ type Write struct {
 	Directory string
 	Ref       string // immutable reference of the account
 	Action    policy.Action
-	Server    string // which server was asked; reconciliation asks the same
-	Marker    string // the account's marker before the write
+	Server    string    // which server was asked; reconciliation asks the same
+	Marker    string    // the account's marker before the write
+	Changed   time.Time // when the directory said, before the write, that the password was last changed
 	State     WriteState
 	Lease     time.Time // after this the sender is taken for dead and the outcome for unknown
 	Created   time.Time

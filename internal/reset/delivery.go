@@ -62,7 +62,7 @@ func (s *Service) Prepare(ctx context.Context, challenge string) (*Delivery, err
 	if u.person == nil {
 		return nil, s.unsent(ctx, a, c, "nobody")
 	}
-	m, why, until := s.choose(ctx, u, a, c, now)
+	m, why, until := choose(u, c, now)
 	if m == nil {
 		return nil, s.cannot(ctx, a, c, why, until, now)
 	}
@@ -90,7 +90,7 @@ func (s *Service) Prepare(ctx context.Context, challenge string) (*Delivery, err
 }
 
 // choose returns the method a code goes to, or a word for why there is none, and until when one rests.
-func (s *Service) choose(ctx context.Context, u *subject, a *Attempt, c *Challenge, now time.Time) (best *method.Method, why string, until time.Time) {
+func choose(u *subject, c *Challenge, now time.Time) (best *method.Method, why string, until time.Time) {
 	var resting *method.Method
 	for i := range u.methods {
 		m := &u.methods[i]
@@ -103,9 +103,6 @@ func (s *Service) choose(ctx context.Context, u *subject, a *Attempt, c *Challen
 		case best == nil || m.Primary && !best.Primary:
 			best = m
 		}
-	}
-	if _, paused := s.Paused(ctx, string(a.Action)); paused {
-		return nil, "paused", time.Time{}
 	}
 	switch {
 	case !u.person.Active:
@@ -181,6 +178,7 @@ func (s *Service) flooded(ctx context.Context, a *Attempt, c *Challenge, now tim
 
 // Delivered records that a channel took the message, or gave up on it for good.
 func (s *Service) Delivered(ctx context.Context, d *Delivery, class string) error {
+	s.Crash("before-delivered")
 	now := s.Now()
 	state, t, outcome := Sent, event.CodeSent, event.Success
 	if class != "" {
@@ -192,6 +190,7 @@ func (s *Service) Delivered(ctx context.Context, d *Delivery, class string) erro
 	if err := s.Store.SetSend(ctx, d.Challenge, state); err != nil {
 		return err
 	}
+	s.Crash("between-delivered")
 	_, err := s.Store.UpdateAttempt(ctx, d.Attempt, func(a *Attempt) ([]event.Event, error) {
 		e := a.event(now, t, outcome).With("kind", string(d.Kind)).With("challenge", d.Challenge).Sealed("to", method.Mask(d.Kind, d.To))
 		if class != "" {

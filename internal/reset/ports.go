@@ -102,5 +102,6 @@ type Directory struct {
 	Claim     string // which attribute of the person names their account: userName, externalId, emails.work
 	Attribute string // which attribute of the account it is compared with: uid, userPrincipalName, mail
 	Timeout   time.Duration
+	Patience  time.Duration // how long what became of an unanswered write is looked for; 0 means 30 s
 	After     time.Duration // how long an old password may still work after a reset, 0 when it stops at once
 }

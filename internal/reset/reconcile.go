@@ -6,7 +6,6 @@ import (
 
 	"github.com/regain-id/regain/internal/account"
 	"github.com/regain-id/regain/internal/event"
-	"github.com/regain-id/regain/internal/policy"
 	"github.com/regain-id/regain/pkg/directory"
 )
 
@@ -24,12 +23,13 @@ func (s *Service) unknown(ctx context.Context, attempt, server string, cause err
 	})
 }
 
-// reconcile asks the same server for up to thirty seconds what became of a write. Without proof the outcome stays
+// reconcile asks the same server for a while (Directory.Patience) what became of a write. Without proof the outcome stays
 // unknown and the attempt is unresolved: it may be tried once more.
 func (s *Service) reconcile(ctx context.Context, w *Write, d Directory, before directory.Status, secret directory.Secret) {
+	s.Crash("before-reconcile")
 	outcome := directory.Unknown
 	if r, ok := d.Adapter.(directory.Reconciler); ok {
-		rctx, cancel := context.WithTimeout(ctx, reconcileFor)
+		rctx, cancel := context.WithTimeout(ctx, d.patience())
 		got, err := r.Reconcile(rctx, directory.Ref{Adapter: d.Name, ID: w.Ref}, before, secret)
 		cancel()
 		if err != nil {
@@ -38,10 +38,11 @@ func (s *Service) reconcile(ctx context.Context, w *Write, d Directory, before d
 			outcome = got
 		}
 	}
+	s.Crash("before-reconciled")
 	var err error
 	switch outcome {
 	case directory.Applied:
-		_, err = s.applied(ctx, w.Attempt, d, w.Action != policy.Unlock)
+		_, err = s.applied(ctx, w.Attempt, d, before.Locked)
 	case directory.NotApplied:
 		err = s.reopened(ctx, w.Attempt)
 	default:
@@ -97,14 +98,17 @@ func (s *Service) Reconcile(ctx context.Context, write string) error {
 		if _, err := s.unknown(ctx, w.Attempt, w.Server, fmt.Errorf("lease of write %s ran out", w.ID)); err != nil {
 			return err
 		}
-	} else if s.Now().Before(w.Lease.Add(reconcileFor)) {
-		return ErrNotYet // its sender may still be looking
 	}
 	for _, d := range s.Directories {
-		if d.Name == w.Directory {
-			s.reconcile(ctx, w, d, directory.Status{Marker: w.Marker, Server: w.Server}, directory.Secret{})
-			return nil
+		if d.Name != w.Directory {
+			continue
 		}
+		if w.State == WriteUnknown && s.Now().Before(w.Lease.Add(d.patience())) {
+			return ErrNotYet // its sender may still be looking
+		}
+		// With the time of the last change: a marker may move for less than a password, as a failed sign-in does.
+		s.reconcile(ctx, w, d, directory.Status{Marker: w.Marker, Server: w.Server, PasswordChangedAt: w.Changed}, directory.Secret{})
+		return nil
 	}
 	return s.unresolved(ctx, w.Attempt)
 }

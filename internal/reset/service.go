@@ -35,7 +35,6 @@ type Config struct {
 	Passwords   Passwords
 	Corporate   []string // domains of mailboxes opened with the very password; never used to prove anything
 	Rates       Rates
-	Paused      func(ctx context.Context, what string) (until time.Time, paused bool)
 	Now         func() time.Time
 	Log         *slog.Logger
 	Crash       func(point string) // nil but in tests that kill the process between steps
@@ -60,9 +59,6 @@ func New(c Config) (*Service, error) {
 		return nil, errors.New("reset: store, limits, keys, policies, kinds, now and log are needed")
 	case len(c.Directories) == 0:
 		return nil, errors.New("reset: no directory")
-	}
-	if c.Paused == nil {
-		c.Paused = func(context.Context, string) (time.Time, bool) { return time.Time{}, false }
 	}
 	if c.Crash == nil {
 		c.Crash = func(string) {}
@@ -134,6 +130,7 @@ func (s *Service) Start(ctx context.Context, o Origin, action policy.Action, typ
 	if err := s.Store.CreateAttempt(ctx, a, e); err != nil {
 		return nil, fmt.Errorf("start: %w", err)
 	}
+	s.Crash("after-start")
 	return a, nil
 }
 
@@ -304,7 +301,7 @@ func (s *Service) Ask(ctx context.Context, a *Attempt, o Origin, kind method.Kin
 			return nil, &fault.Error{Kind: fault.Invalid, Say: message.Key("reset.way.choose"), Field: "way"}
 		}
 	}
-	return s.Store.AskChallenge(ctx, a.ID, func(a *Attempt) (*Challenge, []event.Event, error) {
+	c, err := s.Store.AskChallenge(ctx, a.ID, func(a *Attempt) (*Challenge, []event.Event, error) {
 		if err := a.Alive(now); err != nil {
 			return nil, nil, err
 		}
@@ -323,6 +320,8 @@ func (s *Service) Ask(ctx context.Context, a *Attempt, o Origin, kind method.Kin
 		}
 		return c, []event.Event{e}, nil
 	})
+	s.Crash("after-ask")
+	return c, err
 }
 
 // Check judges a code. The try is counted first, in a commit of its own; then the same statements run whoever the
@@ -339,6 +338,7 @@ func (s *Service) Check(ctx context.Context, a *Attempt, o Origin, challengeID, 
 	if err != nil {
 		return nil, err
 	}
+	s.Crash("after-try")
 	if c == nil {
 		c = &Challenge{Kind: method.Email, ID: "none", Attempt: a.ID} // spent, past or foreign: the work below stays the same
 	}
@@ -356,12 +356,14 @@ func (s *Service) Check(ctx context.Context, a *Attempt, o Origin, challengeID, 
 	if m == nil {
 		return nil, s.refuse(ctx, a, c, now)
 	}
+	s.Crash("before-proof")
 	a, err = s.Store.UpdateAttempt(ctx, a.ID, func(a *Attempt) ([]event.Event, error) {
 		return a.Prove(m, c.ID, u.decision, u.trusts, now)
 	})
 	if err != nil {
 		return nil, err
 	}
+	s.Crash("after-proof")
 	if !m.Kind.First() {
 		if err := s.Store.Worked(ctx, m.ID, now); err != nil {
 			s.Log.WarnContext(ctx, "count of wrong tries not reset", "method", m.ID, "err", err)
@@ -395,7 +397,9 @@ func (s *Service) resolve(ctx context.Context, a *Attempt, now time.Time) (*Atte
 	if err != nil {
 		return nil, err
 	}
-	return s.Store.UpdateAttempt(ctx, a.ID, func(a *Attempt) ([]event.Event, error) { return a.Resolve(p, now), nil })
+	a, err = s.Store.UpdateAttempt(ctx, a.ID, func(a *Attempt) ([]event.Event, error) { return a.Resolve(p, now), nil })
+	s.Crash("after-resolve")
+	return a, err
 }
 
 // tidy removes what people and phones put into codes: spaces, dashes, and full-width digits become plain.

@@ -197,26 +197,3 @@ func (s *Service) Cancel(ctx context.Context, a *Attempt) (*Attempt, error) {
 		return a.End(Cancelled, "person", "", now)
 	})
 }
-
-// Ready reports whether a person could reset now under the policy that applies to them, and if not why: registered
-// with too few ways, not in scope. It is what "capable" means.
-func (s *Service) Ready(ctx context.Context, person string) (ready bool, why string, err error) {
-	a := &Attempt{Action: policy.Reset, Person: person}
-	u, err := s.standing(ctx, a)
-	switch {
-	case err != nil:
-		return false, "", err
-	case u.person == nil:
-		return false, "unknown", nil
-	case !u.person.Active:
-		return false, "disabled", nil
-	case !u.decision.Allowed:
-		return false, u.decision.Why, nil
-	case !u.reachable(a, u.decision, s.Now()):
-		if len(u.methods) == 0 {
-			return false, "never_registered", nil
-		}
-		return false, "too_few", nil
-	}
-	return true, "", nil
-}

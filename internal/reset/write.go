@@ -25,9 +25,6 @@ type Refusal struct {
 
 func (r *Refusal) Error() string { return fmt.Sprintf("password refused by %d rules", len(r.Rules)) }
 
-// reconcileFor is how long the outcome of an unanswered write is looked for.
-const reconcileFor = 30 * time.Second
-
 // SetPassword writes a new password to the person's account: a reset, or a change when old is given. The password goes
 // from here to the adapter and nowhere else. The caller's context does not cancel a write that was sent.
 //
@@ -130,7 +127,7 @@ func (s *Service) spendOld(ctx context.Context, t *Target, now time.Time) error 
 func (s *Service) begin(ctx context.Context, a *Attempt, t *Target, now time.Time) (*Write, error) {
 	w := &Write{
 		ID: uuid.Must(uuid.NewV7()).String(), Attempt: a.ID, Person: a.Person, Directory: t.Directory.Name, Ref: t.User.Ref.ID, Action: a.Action,
-		Server: t.User.Status.Server, Marker: t.User.Status.Marker, State: WriteSending, Lease: now.Add(t.Directory.timeout() + 5*time.Second), Created: now,
+		Server: t.User.Status.Server, Marker: t.User.Status.Marker, Changed: t.User.Status.PasswordChangedAt, State: WriteSending, Lease: now.Add(t.Directory.timeout() + 5*time.Second), Created: now,
 	}
 	_, err := s.Store.BeginWrite(ctx, a.ID, w, func(a *Attempt) ([]event.Event, error) {
 		if err := a.Alive(now); err != nil {
@@ -163,7 +160,7 @@ func (s *Service) send(ctx context.Context, a *Attempt, t *Target, w *Write, sec
 			before.Server = e.Native.Server // the one that was asked may not be the one that answered before
 		}
 	}
-	if res.Outcome == directory.NotApplied && a.Again && s.ours(ctx, t, err, secret) {
+	if res.Outcome == directory.NotApplied && a.Again && s.ours(ctx, a, t, err, secret) {
 		// The one more try with the same password: "used before" and it signs in means the first try was applied.
 		res.Outcome, err = directory.Applied, nil
 	}
@@ -188,6 +185,7 @@ func (s *Service) send(ctx context.Context, a *Attempt, t *Target, w *Write, sec
 		waiting.State = Writing
 		return &waiting, nil
 	}
+	s.Crash("after-record")
 	if say != nil {
 		return nil, say
 	}
@@ -212,11 +210,17 @@ func persist(record func() error) (err error) {
 	return err
 }
 
-// ours reports whether a refusal as "used before" is about a password that is already in force.
-func (s *Service) ours(ctx context.Context, t *Target, err error, secret directory.Secret) bool {
+// ours reports whether a refusal as "used before" is about the password that the first try of the attempt wrote: it is
+// in force, and the directory's password has changed since before that try. Without the second, somebody who types the
+// old password would be told that it no longer works.
+func (s *Service) ours(ctx context.Context, a *Attempt, t *Target, err error, secret directory.Secret) bool {
 	e, ok := errors.AsType[*directory.Error](err)
 	tester, can := t.Directory.Adapter.(directory.PasswordTester)
 	if !ok || !can || secret.Reveal() == "" {
+		return false
+	}
+	first, rerr := s.Store.Write(ctx, a.Write) // a is the attempt as it was before this try
+	if rerr != nil || first == nil || first.Changed.Equal(t.User.Status.PasswordChangedAt) {
 		return false
 	}
 	for _, v := range e.Violations {

@@ -51,7 +51,7 @@ func asked(t *testing.T, s *store.Store, a *reset.Attempt) *reset.Challenge {
 }
 
 func write(a *reset.Attempt, ref string) *reset.Write {
-	return &reset.Write{ID: id(), Attempt: a.ID, Person: a.Person, Directory: "ldap", Ref: ref, Action: policy.Reset, Server: "ldap1", Marker: "7",
+	return &reset.Write{ID: id(), Attempt: a.ID, Person: a.Person, Directory: "ldap", Ref: ref, Action: policy.Reset, Server: "ldap1", Marker: "7", Changed: noon.Add(-time.Hour),
 		State: reset.WriteSending, Lease: noon.Add(15 * time.Second), Created: noon}
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/regain-id/regain/internal/method"
 	"github.com/regain-id/regain/internal/store"
 	"github.com/regain-id/regain/internal/store/storetest"
+	"github.com/regain-id/regain/pkg/scim"
 )
 
 func id() string { return uuid.Must(uuid.NewV7()).String() }
@@ -119,7 +120,8 @@ func TestATakenNameSaysWhichAttributeAndLeavesNothing(t *testing.T) {
 			change(p)
 			err := s.CreatePerson(t.Context(), p, []method.Method{mail("x@y.example")}, fact(p.ID))
 			taken, is := errors.AsType[*store.TakenError](err)
-			if !is || taken.Attr != attr || !fault.Is(err, fault.Conflict) {
+			conflict, toSCIM := errors.AsType[*scim.ConflictError](err)
+			if !is || taken.Attr != attr || !fault.Is(err, fault.Conflict) || !toSCIM || conflict.Attr != attr {
 				t.Errorf("%s: got %v", attr, err)
 			}
 			count(t, s, 0, `SELECT count(*) FROM person_keys WHERE person = $1`, p.ID)

@@ -10,21 +10,24 @@ import (
 
 	"github.com/regain-id/regain/internal/fault"
 	"github.com/regain-id/regain/internal/message"
+	"github.com/regain-id/regain/pkg/scim"
 )
 
 // ErrUnchanged is what the closure of an update returns when there is nothing to write: the row keeps its version and its
 // times, and the update returns it as it is.
 var ErrUnchanged = errors.New("nothing to change")
 
-// TakenError says that a value that must be unique is another row's. It is a fault.Conflict.
+// TakenError says that a value that must be unique is another row's. It is a fault.Conflict, and a *scim.ConflictError.
 type TakenError struct {
 	Attr string // userName, externalId, name, id
 }
 
 func (e *TakenError) Error() string { return e.Attr + " is taken" }
 
-// Unwrap makes the error a fault.Conflict.
-func (e *TakenError) Unwrap() error { return fault.New(fault.Conflict, message.Key("error.conflict")) }
+// Unwrap makes the error what callers look for: provisioning speaks SCIM, everybody else of faults.
+func (e *TakenError) Unwrap() []error {
+	return []error{&scim.ConflictError{Attr: e.Attr}, fault.New(fault.Conflict, message.Key("error.conflict"))}
+}
 
 // violates reports whether a statement was refused by a unique index, named as PostgreSQL and as SQLite name it.
 func violates(err error, index, columns string) bool {

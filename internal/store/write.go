@@ -13,15 +13,15 @@ import (
 )
 
 const (
-	writeColumns = `id, attempt, person, directory, ref, action, server, marker, state, lease, created, ended`
+	writeColumns = `id, attempt, person, directory, ref, action, server, marker, changed, state, lease, created, ended`
 	selectWrite  = `SELECT ` + writeColumns + ` FROM writes `
 )
 
 func readWrite(row scanner) (*reset.Write, error) {
 	w := &reset.Write{}
-	var lease, created, ended int64
-	err := row.Scan(&w.ID, &w.Attempt, &w.Person, &w.Directory, &w.Ref, &w.Action, &w.Server, &w.Marker, &w.State, &lease, &created, &ended)
-	w.Lease, w.Created, w.Ended = moment(lease), moment(created), moment(ended)
+	var changed, lease, created, ended int64
+	err := row.Scan(&w.ID, &w.Attempt, &w.Person, &w.Directory, &w.Ref, &w.Action, &w.Server, &w.Marker, &changed, &w.State, &lease, &created, &ended)
+	w.Changed, w.Lease, w.Created, w.Ended = moment(changed), moment(lease), moment(created), moment(ended)
 	if err != nil {
 		return nil, err
 	}
@@ -29,7 +29,7 @@ func readWrite(row scanner) (*reset.Write, error) {
 }
 
 func plainWrite(w reset.Write) reset.Write {
-	w.Lease, w.Created, w.Ended = stored(w.Lease), stored(w.Created), stored(w.Ended)
+	w.Changed, w.Lease, w.Created, w.Ended = stored(w.Changed), stored(w.Lease), stored(w.Created), stored(w.Ended)
 	return w
 }
 
@@ -44,8 +44,8 @@ func saveWrite(id string, w *reset.Write) stmt {
 func (s *Store) BeginWrite(ctx context.Context, attempt string, w *reset.Write, change func(*reset.Attempt) ([]event.Event, error)) (*reset.Attempt, error) {
 	a, err := s.changeAttempt(ctx, attempt, func(a *reset.Attempt) ([]stmt, []event.Event, error) {
 		events, err := change(a)
-		return []stmt{statement(`INSERT INTO writes (`+writeColumns+`) SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12 WHERE {hit}`,
-			w.ID, a.ID, w.Person, w.Directory, w.Ref, string(w.Action), w.Server, w.Marker, string(w.State), micros(w.Lease), micros(w.Created), micros(w.Ended))}, events, err
+		return []stmt{statement(`INSERT INTO writes (`+writeColumns+`) SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13 WHERE {hit}`,
+			w.ID, a.ID, w.Person, w.Directory, w.Ref, string(w.Action), w.Server, w.Marker, micros(w.Changed), string(w.State), micros(w.Lease), micros(w.Created), micros(w.Ended))}, events, err
 	})
 	if violates(err, "writes_running", "writes.directory, writes.ref") {
 		return nil, fault.Wrap(fault.Conflict, message.Key("reset.write.running"), fmt.Errorf("a write of %s in %s is under way", w.Ref, w.Directory))

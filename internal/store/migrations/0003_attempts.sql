@@ -51,6 +51,7 @@ CREATE TABLE writes (
 	action    TEXT   NOT NULL,
 	server    TEXT   NOT NULL,
 	marker    TEXT   NOT NULL,
+	changed   BIGINT NOT NULL, -- of the password, before the write, as the directory said
 	state     TEXT   NOT NULL,
 	lease     BIGINT NOT NULL,
 	created   BIGINT NOT NULL,

@@ -70,7 +70,7 @@ func connectorCommand(environ []string) *cobra.Command {
 			}
 			return err
 		})},
-		&cobra.Command{Use: "delete NAME", Short: "Remove a connector; the people it brought stay", Args: cobra.ExactArgs(1), RunE: admin(load, func(cmd *cobra.Command, a *app.Admin, args []string) error {
+		&cobra.Command{Use: "delete NAME", Short: "Remove a connector that has no people, groups or ways left", Args: cobra.ExactArgs(1), RunE: admin(load, func(cmd *cobra.Command, a *app.Admin, args []string) error {
 			return a.DeleteConnector(cmd.Context(), args[0])
 		})})
 	return cmd

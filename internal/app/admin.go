@@ -136,7 +136,8 @@ func (a *Admin) RotateToken(ctx context.Context, name string) (string, error) {
 	})
 }
 
-// DeleteConnector removes a connector and its tokens. The people it brought stay, and nobody provisions them.
+// DeleteConnector removes a connector and its tokens. It refuses while people, groups or methods are of it: delete those
+// through it first.
 func (a *Admin) DeleteConnector(ctx context.Context, name string) error {
 	c, err := a.connector(ctx, name)
 	if err != nil {

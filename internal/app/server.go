@@ -247,6 +247,9 @@ func (srv *Server) refresh(ctx context.Context) {
 	}
 }
 
+// attemptsKept is how long the rows of ended attempts stay; their events tell the story for longer.
+const attemptsKept = 30 * 24 * time.Hour
+
 // sweep removes what is of no more use, once an hour.
 func (srv *Server) sweep(ctx context.Context) {
 	tick := time.NewTicker(time.Hour)
@@ -263,6 +266,9 @@ func (srv *Server) sweep(ctx context.Context) {
 		}
 		if _, err := srv.Store.SweepRemoved(ctx, now); err != nil {
 			srv.setup.Log.WarnContext(ctx, "old rows not swept", "err", err)
+		}
+		if _, err := srv.Store.SweepAttempts(ctx, now.Add(-attemptsKept)); err != nil {
+			srv.setup.Log.WarnContext(ctx, "old attempts not swept", "err", err)
 		}
 		if _, err := srv.Store.Forget(ctx, now.Add(-30*24*time.Hour)); err != nil {
 			srv.setup.Log.WarnContext(ctx, "dead letters not swept", "err", err)

@@ -27,6 +27,7 @@ import (
 	"github.com/regain-id/regain/internal/message"
 	"github.com/regain-id/regain/internal/method"
 	"github.com/regain-id/regain/internal/policy"
+	"github.com/regain-id/regain/pkg/directory"
 )
 
 // State is where an attempt stands.
@@ -360,6 +361,15 @@ type Write struct {
 	Lease     time.Time // after this the sender is taken for dead and the outcome for unknown
 	Created   time.Time
 	Ended     time.Time
+}
+
+// changedSince reports whether the directory shows another time of the last password change than before the write, or,
+// when it shows none, another marker.
+func (w *Write) changedSince(now directory.Status) bool {
+	if w.Changed.IsZero() && now.PasswordChangedAt.IsZero() {
+		return w.Marker != now.Marker
+	}
+	return w.Changed.UnixMicro() != now.PasswordChangedAt.UnixMicro() // as precise as it was kept
 }
 
 // WriteState says what is known of a write.

@@ -207,7 +207,6 @@ func (s *Service) Delivered(ctx context.Context, d *Delivery, class string) erro
 func (s *Service) Retire(ctx context.Context, attempt string) error {
 	now := s.Now()
 	_, err := s.Store.UpdateAttempt(ctx, attempt, func(a *Attempt) ([]event.Event, error) {
-		a.Typed = ""
 		if a.Settled() || a.State == Writing || a.State == Unknown {
 			return nil, nil
 		}
@@ -216,5 +215,8 @@ func (s *Service) Retire(ctx context.Context, attempt string) error {
 	if fault.Is(err, fault.NotFound) {
 		return nil
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return s.Store.EraseTyped(ctx, attempt)
 }

@@ -19,6 +19,8 @@ type Attempts interface {
 	AttemptByCookie(ctx context.Context, cookie []byte) (*Attempt, error)
 	Attempt(ctx context.Context, id string) (*Attempt, error)
 	UpdateAttempt(ctx context.Context, id string, change func(*Attempt) ([]event.Event, error)) (*Attempt, error)
+	// EraseTyped forgets the login name somebody typed; the rest of the attempt stays.
+	EraseTyped(ctx context.Context, attempt string) error
 	// AskChallenge changes the attempt and inserts the challenge the closure returns.
 	AskChallenge(ctx context.Context, attempt string, change func(*Attempt) (*Challenge, []event.Event, error)) (*Challenge, error)
 	// FinishAttempt changes attempt, person and write in one commit, locked in the order person, attempt, write.

@@ -220,7 +220,7 @@ func (s *Service) ours(ctx context.Context, a *Attempt, t *Target, err error, se
 		return false
 	}
 	first, rerr := s.Store.Write(ctx, a.Write) // a is the attempt as it was before this try
-	if rerr != nil || first == nil || first.Changed.Equal(t.User.Status.PasswordChangedAt) {
+	if rerr != nil || first == nil || !first.changedSince(t.User.Status) {
 		return false
 	}
 	for _, v := range e.Violations {
@@ -248,10 +248,12 @@ func (s *Service) applied(ctx context.Context, attempt string, d Directory, unlo
 		w.State, w.Ended = WriteApplied, now
 		late := a.State != Writing
 		a.State, a.Ended, a.Why = Done, now, ""
-		p.Epoch++
-		a.Epoch = p.Epoch
-		p.HoldUntil = now.Add(u)
-		p.Updated = now
+		if p != nil { // somebody may have deleted them while the directory was writing; what was written is still true
+			p.Epoch++
+			a.Epoch = p.Epoch
+			p.HoldUntil = now.Add(u)
+			p.Updated = now
+		}
 		t := map[policy.Action]event.Type{policy.Reset: event.PasswordReset, policy.Change: event.PasswordChanged, policy.Unlock: event.AccountUnlocked}[a.Action]
 		var methods, kinds []string
 		for _, pr := range a.Proofs {

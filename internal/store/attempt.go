@@ -372,3 +372,14 @@ func (s *Store) EraseTyped(ctx context.Context, attempt string) error {
 		return err
 	})
 }
+
+// SweepAttempts deletes attempts that started before a time, with their challenges and writes, and returns how many. One
+// whose write still waits for its outcome stays. Events stay: they tell the story without the rows.
+func (s *Store) SweepAttempts(ctx context.Context, before time.Time) (swept int64, err error) {
+	err = s.db.statement(ctx, func(t tx) error {
+		swept, err = t.exec(ctx, `DELETE FROM attempts WHERE id IN (SELECT id FROM attempts WHERE started < $1 AND state NOT IN ($2, $3) ORDER BY started LIMIT 1000)`,
+			micros(before), string(reset.Writing), string(reset.Unknown))
+		return err
+	})
+	return swept, err
+}

@@ -283,3 +283,28 @@ func TestWithoutAKeyFileNoAttemptIsWritten(t *testing.T) {
 		count(t, s, 0, `SELECT count(*) FROM attempts`)
 	}, func(c *store.Config) { c.Ring = nil })
 }
+
+func TestOldAttemptsAreSweptButNotThoseWhoseOutcomeIsAwaited(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		now := time.Now().UTC()
+		for i, c := range []struct {
+			state reset.State
+			age   time.Duration
+			stays bool
+		}{{reset.Done, 40 * 24 * time.Hour, false}, {reset.Expired, 31 * 24 * time.Hour, false}, {reset.Done, time.Hour, true}, {reset.Writing, 40 * 24 * time.Hour, true}, {reset.Unknown, 40 * 24 * time.Hour, true}} {
+			a := &reset.Attempt{ID: fmt.Sprintf("sweep-%d", i), Reference: fmt.Sprintf("SWEEP-%d", i), Action: policy.Reset, State: c.state,
+				Cookie: []byte(fmt.Sprintf("sweep %d", i)), TypedHash: []byte("x"), Started: now.Add(-c.age), Expires: now}
+			must(t, s.CreateAttempt(t.Context(), a))
+		}
+		n, err := s.SweepAttempts(t.Context(), now.Add(-30*24*time.Hour))
+		if err != nil || n != 2 {
+			t.Errorf("swept %d (%v), want 2", n, err)
+		}
+		for i, stays := range []bool{false, false, true, true, true} {
+			a, err := s.Attempt(t.Context(), fmt.Sprintf("sweep-%d", i))
+			if err != nil || (a != nil) != stays {
+				t.Errorf("attempt %d there: %v (%v), want %v", i, a != nil, err, stays)
+			}
+		}
+	})
+}

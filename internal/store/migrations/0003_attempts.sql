@@ -29,6 +29,7 @@ CREATE TABLE attempts (
 	ended      BIGINT  NOT NULL
 );
 CREATE INDEX attempts_person ON attempts (person, id);
+CREATE INDEX attempts_started ON attempts (started);
 
 CREATE TABLE challenges (
 	id      TEXT   NOT NULL PRIMARY KEY,

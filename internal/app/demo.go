@@ -40,6 +40,8 @@ type DemoOptions struct {
 	Version string
 	Log     *slog.Logger
 	Ready   chan<- DemoLine
+
+	patience time.Duration // how long a directory that does not answer is waited for, and then keeps us waiting; 5 s when 0
 }
 
 // DemoLine is what the demonstration says when it is ready. Keys are only ever added.
@@ -64,6 +66,8 @@ const demoStamp = "demo"
 // demo is the parts of the demonstration that a real deployment brings itself.
 type demo struct {
 	base      string
+	patience  time.Duration
+	fault     memory.Fault
 	directory *memory.Directory
 	mailbox   *mailbox
 	server    *Server
@@ -98,7 +102,7 @@ func Demo(ctx context.Context, o DemoOptions, out io.Writer) (err error) {
 		return err
 	}
 	_, port, _ := net.SplitHostPort(l.Addr().String())
-	d := &demo{base: "http://localhost:" + port}
+	d := &demo{base: "http://localhost:" + port, patience: cmp.Or(o.patience, 5*time.Second), fault: f}
 	srv, err := d.open(ctx, dir, o.Log)
 	if err != nil {
 		return err
@@ -108,7 +112,7 @@ func Demo(ctx context.Context, o DemoOptions, out io.Writer) (err error) {
 		defer cancel()
 		err = errors.Join(err, srv.Close(cctx))
 	}()
-	d.directory.SetFault(f)
+	d.directory.SetFault(d.fault)
 	line := d.line(o.Version)
 	if err := announce(out, o.JSON, line); err != nil {
 		return err
@@ -151,6 +155,10 @@ func parseFault(text string) (memory.Fault, error) {
 
 // open brings up the server in a data folder and seeds it the first time.
 func (d *demo) open(ctx context.Context, dir string, log *slog.Logger) (*Server, error) {
+	database := filepath.Join(dir, "regain.db")
+	if err := refuseForeign(ctx, dir, database); err != nil {
+		return nil, err
+	}
 	keys := filepath.Join(dir, "regain.key")
 	ring, err := keyring.Open(keys)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -165,9 +173,6 @@ func (d *demo) open(ctx context.Context, dir string, log *slog.Logger) (*Server,
 	if err != nil {
 		return nil, err
 	}
-	database := filepath.Join(dir, "regain.db")
-	_, serr := os.Stat(database)
-	known := serr == nil
 	demoPages, err := fs.Sub(demoTemplates, "templates")
 	if err != nil {
 		return nil, err
@@ -178,7 +183,7 @@ func (d *demo) open(ctx context.Context, dir string, log *slog.Logger) (*Server,
 		Corporate:    []string{demoDomain}, MailOn: true, Words: []string{"alder"},
 		Help: web.Help{Text: web.Localised{"en": "This is a demonstration; nobody answers the telephone.", "de": "Dies ist eine Vorführung; niemand nimmt das Telefon ab."},
 			Phone: "+49 30 23125 000", Hours: web.Localised{"en": "Monday to Friday, 8 to 18", "de": "Montag bis Freitag, 8 bis 18 Uhr"}},
-		Directories: []reset.Directory{{Name: "demo", Label: "Alder Works", Adapter: d.directory, Claim: "userName", Attribute: "mail", Timeout: 5 * time.Second}},
+		Directories: []reset.Directory{{Name: "demo", Label: "Alder Works", Adapter: d.adapter(), Claim: "userName", Attribute: "mail", Timeout: d.patience}},
 		Mail:        mailTo{d.mailbox}, Text: textTo{d.mailbox}, From: "account@" + demoDomain, Security: "security@" + demoDomain, Region: "DE",
 		Stories: d.stories(), Demo: d.footer(), Extra: d.mount, Templates: []fs.FS{demoPages}, Zone: time.Local, Log: log,
 	})
@@ -186,25 +191,67 @@ func (d *demo) open(ctx context.Context, dir string, log *slog.Logger) (*Server,
 		return nil, err
 	}
 	d.server = srv
-	if err := d.settle(ctx, srv, dir, known); err != nil {
+	if err := d.settle(ctx, srv, dir); err != nil {
 		return nil, errors.Join(err, srv.Store.Close())
 	}
 	return srv, nil
 }
 
-// settle refuses a database that is not the demo's, and seeds a new one.
-func (d *demo) settle(ctx context.Context, srv *Server, dir string, known bool) error {
-	stamp, err := srv.Store.Stamp(ctx)
+// refuseForeign returns an error when a folder holds a database that is not the demo's, before anything in it is touched.
+func refuseForeign(ctx context.Context, dir, database string) error {
+	foreign := fmt.Errorf("%s holds a database that is not the demo's; it is left alone", dir)
+	if _, err := os.Stat(database); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	have, _, err := store.Versions(ctx, store.Config{URL: database})
+	if err != nil || have == 0 {
+		return err
+	}
+	st, err := store.Open(ctx, store.Config{URL: database})
+	if errors.Is(err, store.ErrOlder) { // its stamp cannot be read before it is brought up to date
+		if _, serr := os.Stat(filepath.Join(dir, "demo.json")); serr != nil {
+			return foreign
+		}
+		return nil
+	}
 	if err != nil {
 		return err
 	}
-	switch {
-	case known && stamp != demoStamp && !srv.Store.Fresh():
-		return fmt.Errorf("%s holds a database that is not the demo's; it is left alone", dir)
-	case stamp != demoStamp:
-		if err := srv.Store.SetStamp(ctx, demoStamp); err != nil {
-			return err
-		}
+	stamp, err := st.Stamp(ctx)
+	if err == nil && stamp != demoStamp {
+		err = foreign
+	}
+	return errors.Join(err, st.Close())
+}
+
+// patient is a directory that, after an answer was lost, also takes its time to say what became of the write: without
+// that the honest page would be gone before anybody has read it.
+type patient struct {
+	*memory.Directory
+	wait time.Duration
+}
+
+// Reconcile waits, then looks.
+func (p patient) Reconcile(ctx context.Context, r directory.Ref, before directory.Status, secret directory.Secret) (directory.Outcome, error) {
+	select {
+	case <-time.After(p.wait):
+	case <-ctx.Done():
+	}
+	return p.Directory.Reconcile(ctx, r, before, secret)
+}
+
+func (d *demo) adapter() directory.Adapter {
+	if d.fault.Kind == memory.TimeoutAfterWrite || d.fault.Kind == memory.TimeoutBeforeWrite {
+		return patient{d.directory, d.patience}
+	}
+	return d.directory
+}
+
+// settle stamps a new database and seeds it.
+func (d *demo) settle(ctx context.Context, srv *Server, dir string) error {
+	err := srv.Store.SetStamp(ctx, demoStamp)
+	if err != nil {
+		return err
 	}
 	if d.state, err = readDemoState(dir); err != nil || d.state != nil {
 		return err

@@ -10,12 +10,27 @@ import (
 	"github.com/regain-id/regain/internal/message"
 	"github.com/regain-id/regain/internal/method"
 	"github.com/regain-id/regain/internal/policy"
+	"github.com/regain-id/regain/internal/portal"
 	"github.com/regain-id/regain/internal/reset"
 	"github.com/regain-id/regain/internal/web"
 )
 
+// personView is somebody of the demo on the page of people.
+type personView struct {
+	*person
+	Ways []message.Message
+}
+
 func (d *demo) people(*web.Request) (web.Page, error) {
-	return web.Page{Template: "demo-people", Title: message.Key("demo.people.heading"), Data: d.state.People}, nil
+	var all []personView
+	for _, p := range d.state.People {
+		v := personView{person: p}
+		for _, kind := range p.Methods {
+			v.Ways = append(v.Ways, portal.Way{Kind: method.Kind(kind)}.Label())
+		}
+		all = append(all, v)
+	}
+	return web.Page{Template: "demo-people", Title: message.Key("demo.people.heading"), Data: all}, nil
 }
 
 // signInView is the demo's stand-in for wherever people sign in: it asks the directory and says what it answered.
@@ -46,7 +61,12 @@ type attackView struct {
 	Done   bool
 }
 
-const demoStarts = 40
+// The stranger's tries, and the addresses they come from: enough to meet the limit of each, and to leave some codes of
+// the day for the owner.
+const (
+	demoStarts    = 40
+	demoAddresses = 3
+)
 
 func (d *demo) victim() string {
 	for _, p := range d.state.People {
@@ -73,7 +93,7 @@ func (d *demo) attack(r *web.Request) (web.Page, error) {
 	ctx, cancel := context.WithTimeout(r.Context(), 20*time.Second)
 	defer cancel()
 	for i := range demoStarts {
-		from := reset.Origin{Addr: netip.MustParseAddr(fmt.Sprintf("203.0.113.%d", i+1)), Agent: "curl", Lang: r.Lang}
+		from := reset.Origin{Addr: netip.MustParseAddr(fmt.Sprintf("203.0.113.%d", 1+i%demoAddresses)), Agent: "curl", Lang: r.Lang}
 		_, hash := keyring.NewToken("rgn_try")
 		a, err := d.server.Flow.Start(ctx, from, policy.Reset, d.victim(), hash)
 		if err != nil {

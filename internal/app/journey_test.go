@@ -118,7 +118,7 @@ var sayings = map[string]said{
 	"en": {"A code to", "Prove it one more way", "Rules for your new password", "At least 10 characters", "None of your last 3 passwords", "You have used this password before",
 		"Your password is changed", "Phone and tablet", "Your reference", "Sign in", "Your Alder Works password was reset", "Nobody is signed in here"},
 	"de": {"Ein Code an", "Zeigen Sie es noch einmal anders", "Regeln für Ihr neues Passwort", "Mindestens 10 Zeichen", "Keines Ihrer letzten 3 Passwörter", "Dieses Passwort hatten Sie schon einmal",
-		"Ihr Passwort ist geändert", "Telefon und Tablet", "Ihr Kennzeichen", "Anmelden", "Ihr Passwort bei Alder Works wurde neu gesetzt", "Hier ist niemand angemeldet"},
+		"Ihr Passwort ist geändert", "Telefon und Tablet", "Ihre Vorgangsnummer", "Anmelden", "Ihr Passwort bei Alder Works wurde neu gesetzt", "Hier ist niemand angemeldet"},
 }
 
 // journey is the main job on real systems, from the first page to signing in to the directory. seen is called on every
@@ -227,6 +227,7 @@ func (w *world) subjects(to, text string) int {
 }
 
 func TestAPersonSentBySCIMGetsBackIntoARealDirectory(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, scene{kind: store.PostgreSQL, slapd: true, policy: eightRule})
 	ada, _ := w.provisioned("ada", client.TrustAll)
 	p := browser.New(t)
@@ -234,6 +235,7 @@ func TestAPersonSentBySCIMGetsBackIntoARealDirectory(t *testing.T) {
 }
 
 func TestTheSameByKeyboardAlone(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, scene{slapd: true, policy: eightRule})
 	ada, _ := w.provisioned("ada", client.TrustAll)
 	p := browser.New(t)
@@ -255,6 +257,7 @@ func TestTheSameByKeyboardAlone(t *testing.T) {
 var english = regexp.MustCompile(`(?i)\b(the|you|your|and|with|this|that|password|back|continue|help|code to|please|cannot|is|of|not|try)\b`)
 
 func TestTheSameInGermanWithoutScripts(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, scene{slapd: true, policy: eightRule})
 	ada, _ := w.provisioned("ada", client.TrustAll)
 	p := browser.New(t)
@@ -274,6 +277,7 @@ func TestTheSameInGermanWithoutScripts(t *testing.T) {
 }
 
 func TestALanguageChosenAtTheFootStays(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, scene{})
 	p := browser.New(t)
 	p.Open(w.base + "/reset")
@@ -300,6 +304,7 @@ func inGerman(t *testing.T, p *browser.Page, page string) {
 }
 
 func TestWithTheDefaultTrustOnePageSaysWhyItCannotWorkYet(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t, scene{kind: store.PostgreSQL, slapd: true, policy: eightRule})
 	ada, _ := w.provisioned("ada", client.TrustOne)
 	v := w.visitor()
@@ -315,6 +320,7 @@ func TestWithTheDefaultTrustOnePageSaysWhyItCannotWorkYet(t *testing.T) {
 }
 
 func TestAPersonDisabledBySCIMIsOutAtTheNextStep(t *testing.T) {
+	t.Parallel()
 	off := map[string]any{"schemas": []string{"urn:ietf:params:scim:api:messages:2.0:PatchOp"}, "Operations": []any{map[string]any{"op": "replace", "path": "active", "value": false}}}
 	for _, step := range []string{"before the first code", "after the first proof", "before the password"} {
 		t.Run(step, func(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/regain-id/regain/internal/message"
 	"github.com/regain-id/regain/internal/notify"
@@ -34,7 +35,6 @@ type letterbox struct {
 	Body    string    `json:"body"`
 	Code    string    `json:"code,omitempty"`
 	Time    time.Time `json:"time"`
-	Link    string    `json:"-"`
 }
 
 // maxLetters is how many messages the mailbox keeps; older ones are dropped.
@@ -43,7 +43,7 @@ const maxLetters = 500
 var (
 	codeLine = regexp.MustCompile(`(?m)^\s*([0-9]{4}[ -]?[0-9]{4})\s*$`)
 	codeTail = regexp.MustCompile(`#([0-9]{6,8})\b`)
-	firstURL = regexp.MustCompile(`https?://[^\s]+`)
+	someURL  = regexp.MustCompile(`https?://[^\s]+`)
 )
 
 func (m *mailbox) put(l letterbox) {
@@ -51,11 +51,45 @@ func (m *mailbox) put(l letterbox) {
 	defer m.mu.Unlock()
 	m.next++
 	l.ID, l.Time = strconv.Itoa(m.next), m.now().UTC()
-	l.Link = firstURL.FindString(l.Body)
 	if len(m.messages) == maxLetters {
 		m.messages = m.messages[1:]
 	}
 	m.messages = append(m.messages, l)
+}
+
+// part is a stretch of a message: text, or an address that can be followed.
+type part struct{ Text, URL string }
+
+// Parts are the message as the page shows it: addresses can be followed, and lines that were only broken to fit a
+// letter's width are whole again, since the page breaks them anew.
+func (l letterbox) Parts() []part {
+	body := rejoin(l.Body)
+	var out []part
+	for at := someURL.FindStringIndex(body); at != nil; at = someURL.FindStringIndex(body) {
+		out = append(out, part{Text: body[:at[0]]}, part{URL: body[at[0]:at[1]]})
+		body = body[at[1]:]
+	}
+	return append(out, part{Text: body})
+}
+
+// rejoin undoes the breaks of a text wrapped at letterWidth: those after which the next word would not have fitted.
+func rejoin(text string) string {
+	const letterWidth = 76
+	var out strings.Builder
+	length := 0 // of the line written last
+	for i, line := range strings.Split(strings.TrimSpace(text), "\n") {
+		word, _, _ := strings.Cut(line, " ")
+		switch {
+		case i == 0:
+		case length > 0 && word != "" && !someURL.MatchString(word) && length+1+utf8.RuneCountInString(word) > letterWidth:
+			out.WriteByte(' ')
+		default:
+			out.WriteByte('\n')
+		}
+		out.WriteString(line)
+		length = utf8.RuneCountInString(line)
+	}
+	return out.String()
 }
 
 // newest returns what arrived, newest first.

@@ -163,7 +163,7 @@ func (srv *Server) wire(ctx context.Context) error {
 		return err
 	}
 	post := &notify.Post{
-		Flow: srv.Flow, Book: srv.Store, Printer: printer, Mail: s.Mail, Text: s.Text, Guard: srv.guard(), BaseURL: s.Base, SignIn: s.Organisation.SignIn,
+		Flow: srv.Flow, Book: srv.Store, Printer: printer, Mail: s.Mail, Text: s.Text, Guard: srv.guard(), BaseURL: s.Base, SignIn: s.Organisation.SignIn, Language: s.Language,
 		Organisation: s.letterhead(srv.Site), Security: s.Security, Zone: s.Zone, Now: s.Now, Log: s.Log,
 	}
 	if err := post.Check(); err != nil {

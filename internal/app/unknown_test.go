@@ -14,7 +14,6 @@ import (
 	"github.com/regain-id/regain/internal/event"
 	"github.com/regain-id/regain/internal/method"
 	"github.com/regain-id/regain/internal/store"
-	"github.com/regain-id/regain/internal/testserver"
 	"github.com/regain-id/regain/pkg/directory"
 )
 
@@ -356,4 +355,3 @@ func TestTwoTriesOfOnePersonOnTwoReplicasWriteOneAtATime(t *testing.T) {
 		t.Errorf("%d writes were begun, want 1", n)
 	}
 }
-

@@ -39,7 +39,12 @@ import (
 	"github.com/regain-id/regain/pkg/directory"
 )
 
-func TestMain(m *testing.M) { os.Exit(browser.Main(m)) }
+func TestMain(m *testing.M) {
+	if plan := os.Getenv(crashEnv); plan != "" {
+		os.Exit(crashMain(plan))
+	}
+	os.Exit(browser.Main(m))
+}
 
 // world is a whole deployment for one test: a server on loopback, its database, a directory, a mail server and a
 // provider of text messages.
@@ -66,7 +71,7 @@ type scene struct {
 	now      func() time.Time
 	change   func(*Setup)
 	wire     func(*world) // the same with everything at hand
-	noWork   bool // workers do not run
+	noWork   bool         // workers do not run
 	realTime bool
 }
 
@@ -229,7 +234,8 @@ func (w *world) add(uid string, kinds ...method.Kind) *somebody {
 	n := len(uid)*7 + int(uid[0])%50
 	p := &somebody{uid: uid, Login: uid + "@alder.example", Email: uid + "@mail.example", Phone: fmt.Sprintf("+4917139200%02d", n%100), Password: "the first password of " + uid, ID: newID()}
 	if w.slapd != nil {
-		w.slapd.AddUser(w.t, testserver.SlapdUser{Login: uid, Password: p.Password, Mail: p.Login})
+		w.slapd.AddUser(w.t, testserver.SlapdUser{Login: uid, Password: p.Password, Mail: p.Login,
+			Attrs: map[string][]string{"pwdChangedTime": {w.now().Add(-48 * time.Hour).UTC().Format("20060102150405Z")}}})
 	} else if err := w.memory.Put(memory.Account{Login: uid, Name: uid, Password: p.Password, Attrs: map[string][]string{"mail": {p.Login}}, PasswordChangedAt: w.now().Add(-48 * time.Hour)}); err != nil {
 		w.t.Fatal(err)
 	}

@@ -72,7 +72,7 @@ func (p Purpose) known() string {
 // the zone the person lives in; the rest may be empty.
 type Origin struct {
 	When    time.Time
-	Browser string // family and system: Firefox on Windows
+	Browser string // family and system: Firefox, Windows
 	Network string // a prefix, never a whole address: 203.0.113.0/24
 	Country string // in the person's language
 }

@@ -60,6 +60,7 @@ type Post struct {
 	Organisation Organisation
 	BaseURL      string // without a slash at the end
 	SignIn       string // where people sign in next; "" when not known
+	Language     string // for people whose own is not known; "" means the first of the catalogue
 	Security     string // address told of disputes; "" for nobody
 	Zone         *time.Location
 	Now          func() time.Time
@@ -221,7 +222,7 @@ func (p *Post) letter(ctx context.Context, i event.Item) error {
 		if r.ref != i.Ref {
 			continue
 		}
-		env := Envelope{ID: "notice-" + e.ID + "-" + r.ref, Lang: p.lang(who), To: r.address}
+		env := Envelope{ID: "notice-" + e.ID + "-" + r.ref, Lang: p.lang(who, data(e, "lang")), To: r.address}
 		if r.text {
 			if i.Tries > 0 { // it may have been sent before this process or another died
 				return event.Dead{Class: "uncertain"}
@@ -252,11 +253,14 @@ func (p *Post) outcome(i event.Item, err error, again bool) error {
 	}
 }
 
-func (p *Post) lang(who *account.Person) string {
-	if who.Language != "" {
-		return p.Printer.catalogue.Match(who.Language)
+// lang is the person's own language, else that of the pages they just went through, else the operator's.
+func (p *Post) lang(who *account.Person, tried string) string {
+	for _, tag := range []string{who.Language, tried} {
+		if tag != "" {
+			return p.Printer.catalogue.Match(tag)
+		}
 	}
-	return p.Printer.catalogue.Match("")
+	return p.Printer.catalogue.Match(p.Language)
 }
 
 // security tells the organisation's security contact.
@@ -278,7 +282,7 @@ func (p *Post) security(ctx context.Context, i event.Item) error {
 	}
 	d := p.dispute(e)
 	d.Person = name
-	return p.outcome(i, p.sendMail(ctx, DisputeAlert(Envelope{ID: "security-" + e.ID, Lang: p.Printer.catalogue.Match(""), To: p.Security}, d)), true)
+	return p.outcome(i, p.sendMail(ctx, DisputeAlert(Envelope{ID: "security-" + e.ID, Lang: p.Printer.catalogue.Match(p.Language), To: p.Security}, d)), true)
 }
 
 func (p *Post) sendMail(ctx context.Context, l Letter) error {

@@ -42,7 +42,7 @@ var contoso = Organisation{
 
 var (
 	when   = time.Date(2026, 11, 22, 14, 5, 0, 0, time.FixedZone("CET", 3600))
-	origin = Origin{When: when, Browser: "Firefox on Windows", Network: "203.0.113.0/24", Country: "Germany"}
+	origin = Origin{When: when, Browser: "Firefox, Windows", Network: "203.0.113.0/24", Country: "Germany"}
 )
 
 const notMeURL = "https://reset.contoso.example/not-me/KTRW49MP?t=abc&u=1"
@@ -129,8 +129,8 @@ const gsm7 = "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤
 func TestACodeMailSaysWhatWhenWhereAndThatNobodyAsks(t *testing.T) {
 	p := printer(t)
 	for lang, says := range map[string][]string{
-		"en": {"setting a new password", "22 November 2026, 14:05 CET", "Firefox on Windows", "203.0.113.0/24", "Germany", "Nobody will ask you", "10 minutes", "This was not me", "KTRW-49MP", "Contoso"},
-		"de": {"neues Passwort", "22. November 2026, 14:05 Uhr (CET)", "Firefox on Windows", "Netz 203.0.113.0/24", "Niemand wird Sie", "10 Minuten", "Das war ich nicht", "KTRW-49MP", "Contoso"},
+		"en": {"setting a new password", "22 November 2026, 14:05 CET", "Firefox, Windows", "203.0.113.0/24", "Germany", "Nobody will ask you", "10 minutes", "This was not me", "KTRW-49MP", "Contoso"},
+		"de": {"neues Passwort", "22. November 2026, 14:05 Uhr (CET)", "Firefox, Windows", "Netz 203.0.113.0/24", "Niemand wird Sie", "10 Minuten", "Das war ich nicht", "KTRW-49MP", "Contoso"},
 	} {
 		m, err := p.Mail(contoso, CodeLetter(codeFor(lang, Reset)))
 		if err != nil {
@@ -173,7 +173,7 @@ func TestACodeTextIsBoundToTheHost(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := "73920146 is your Contoso security code to unlock your account. Works for 10 minutes. Started 14:05 CET; Firefox on Windows, network 203.0.113.0/24, Germany. Nobody will ask you for it.\n\n@reset.contoso.example #73920146"
+	want := "73920146 is your Contoso security code to unlock your account. Works for 10 minutes. Started 14:05 CET; Firefox, Windows, network 203.0.113.0/24, Germany. Nobody will ask you for it.\n\n@reset.contoso.example #73920146"
 	if s.Text != want || s.Kind != "code" {
 		t.Errorf("got %s %q\nwant code %q", s.Kind, s.Text, want)
 	}

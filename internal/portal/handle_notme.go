@@ -15,11 +15,8 @@ func (p *pages) notMe(r *web.Request) (web.Page, error) {
 	if err != nil {
 		return web.Page{}, err
 	}
-	switch stage {
-	case reset.TooLate:
-		return EndPage{End: Expired, Action: a.Action, Reference: a.Reference}.Page(), nil
-	case reset.Stopped:
-		return NotMeDonePage{Reference: a.Reference}.Page(), nil
+	if page, over := nothingToStop(a, stage); over {
+		return page, nil
 	}
 	at := a.Started
 	if !a.Ended.IsZero() {
@@ -42,8 +39,17 @@ func (p *pages) dispute(r *web.Request) (web.Page, error) {
 	if err != nil {
 		return web.Page{}, err
 	}
-	if stage == reset.TooLate {
-		return EndPage{End: Expired, Action: a.Action, Reference: a.Reference}.Page(), nil
+	if page, over := nothingToStop(a, stage); over {
+		return page, nil
 	}
 	return NotMeDonePage{Reference: a.Reference, Finished: stage == reset.AfterOutcome}.Page(), nil
+}
+
+// nothingToStop is the page for a link that does nothing any more. It must not say that nothing was changed: after 72
+// hours something was.
+func nothingToStop(a *reset.Attempt, stage reset.Stage) (web.Page, bool) {
+	if stage != reset.TooLate && stage != reset.Stopped {
+		return web.Page{}, false
+	}
+	return NotMeOverPage{Late: stage == reset.TooLate, Reference: a.Reference}.Page(), true
 }

@@ -81,7 +81,7 @@ func browser(agent string) string {
 			if family == "" {
 				return s.name
 			}
-			return family + " on " + s.name
+			return family + ", " + s.name
 		}
 	}
 	return family

@@ -52,7 +52,7 @@ func newBench(t *testing.T, kind store.Kind) *bench {
 	b := &bench{T: t, now: noon, log: &bytes.Buffer{}, policy: policy.Default()}
 	b.store = storetest.Open(t, kind, func(c *store.Config) { c.Now, b.url = func() time.Time { return b.now }, c.URL })
 	b.conf = Config{
-		Store: adapted{b.store}, Policies: b, Base: "https://id.example.org", Corporate: []string{"contoso.example"}, Region: "DE",
+		Store: b.store, Policies: b, Base: "https://id.example.org", Corporate: []string{"contoso.example"}, Region: "DE",
 		Now: func() time.Time { return b.now }, Log: slog.New(slog.NewTextHandler(b.log, nil)), Hash: b.store.DestinationHash,
 	}
 	h, err := New(b.conf)

@@ -131,7 +131,11 @@ func (s *service) number(attr, value string) (string, error) {
 	case phonenumbers.PREMIUM_RATE, phonenumbers.SHARED_COST, phonenumbers.PAGER, phonenumbers.UAN, phonenumbers.VOICEMAIL:
 		return "", schema.Invalid(schema.InvalidValue, attr, "premium numbers, pagers and mailboxes take no codes")
 	}
-	return phonenumbers.Format(n, phonenumbers.E164), nil
+	to := phonenumbers.Format(n, phonenumbers.E164)
+	if len(to) > 1+15 { // ITU-T E.164 §6.1; some numbering plans of the library know longer ones
+		return "", refuse
+	}
+	return to, nil
 }
 
 // seed reads the secret of an authenticator app (RFC 4648 §6; padding, spaces and letter case are free).
@@ -162,7 +166,7 @@ func (s *service) simple(attr string, r *scim.Resource) (*wanted, error) {
 // listed returns the method an element of authenticationMethods asks for; none when it only repeats one that is shown
 // without data.
 func (s *service) listed(o scim.Object, have []method.Method) (*wanted, error) {
-	at := userURN + ":" + authMethods
+	at := authMethods
 	name, _ := o["type"].(string)
 	kind := method.Kind(strings.ToLower(name))
 	value, _ := o["value"].(string)

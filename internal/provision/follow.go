@@ -92,7 +92,7 @@ func (x *change) list(r *scim.Resource) error {
 		if err != nil {
 			return err
 		}
-		if w == nil {
+		if w == nil || x.left(w) {
 			continue
 		}
 		if m := x.find(w, kept); m != nil {
@@ -115,6 +115,14 @@ func (x *change) list(r *scim.Resource) error {
 		}
 	}
 	return nil
+}
+
+// left reports whether an element only shows the method of a simple attribute that this very change took away: a client that
+// writes back what it read has the old one in its list.
+func (x *change) left(w *wanted) bool {
+	return slices.ContainsFunc(*x.all, func(m method.Method) bool {
+		return slices.Contains(x.gone, m.ID) && m.Kind == w.kind && m.Attribute != authMethods && givenOf(&m).Value == w.given.Value
+	})
 }
 
 // find returns the connector's method that an element means, one made by the list first.

@@ -72,8 +72,8 @@ func (s *service) ask(ctx context.Context, f *facts, q questions, c *client.Conn
 		}
 		d := in.Decide(policy.Standing{UserName: p.UserName, Groups: groups}, policy.Reset)
 		f.hold = d.HoldNew
-		if d.Rule == "" {
-			f.hold = holdNotInScope
+		if d.Why == "not_in_scope" {
+			f.hold = max(f.hold, holdNotInScope)
 		}
 		f.asked = true
 	}
@@ -118,7 +118,8 @@ type change struct {
 	created bool // the person is being created: nobody is told, for nothing was there before
 	q       questions
 	events  []event.Event
-	moved   bool // a method changed
+	moved   bool     // a method changed
+	gone    []string // the methods removed by this change
 }
 
 func (x *change) actor() string { return "connector:" + x.c.ID }
@@ -246,6 +247,7 @@ func (x *change) remove(m *method.Method) {
 	m.Status, m.RemovedAt, m.Primary = method.Removed, x.f.now, false
 	x.events = append(x.events, x.note(t, m).With("status", string(method.Removed)))
 	x.moved = true
+	x.gone = append(x.gone, m.ID)
 }
 
 // pausing reports whether the person may not reset by themselves at all.

@@ -44,7 +44,7 @@ func TestOnlyAFirstProvisioningByATrustedSourceCountsAtOnce(t *testing.T) {
 		}{{client.TrustNone, day}, {client.TrustOne, day}, {client.TrustAll, 0}} {
 			c := b.connector("idp-"+string(test.trust), test.trust, client.PresetStandard)
 			name := "ada-" + string(test.trust)
-			id := c.want(201, "POST", "/Users", body(name, `,"externalId":"`+name+`"`, contactsOfAda[:33])).id()
+			id := c.want(201, "POST", "/Users", body(name, `,"externalId":"`+name+`"`, `"recoveryEmail":"ada@mail.example"`)).id()
 			b.wantRest(name, id, "ada@mail.example", test.want)
 			trusts, err := b.store.Trusts(b.Context())
 			if err != nil || trusts.Of(b.ways(id)["ada@mail.example"].Root) != test.trust {
@@ -138,7 +138,7 @@ func TestOneDestinationServesThreePeople(t *testing.T) {
 	on(t, func(b *bench) {
 		c := b.connector("idp", client.TrustOne, client.PresetStandard)
 		for i := range 4 {
-			made := c.want(201, "POST", "/Users", body(fmt.Sprint("u", i), "", `"recoveryPhone":"+49 171 392000`+fmt.Sprint(1)+`"`))
+			made := c.want(201, "POST", "/Users", body(fmt.Sprint("u", i), "", `"recoveryPhone":"+49 171 3920001"`))
 			m := b.ways(made.id())["+491713920001"]
 			want := method.Active
 			if i == 3 {
@@ -146,6 +146,16 @@ func TestOneDestinationServesThreePeople(t *testing.T) {
 			}
 			if m.Status != want || made.ext(recoveryPhone) != "+49 171 3920001" {
 				b.Errorf("person %d: %s, %v", i, m.Status, made.ext(recoveryPhone))
+			}
+			if i == 2 { // who has it already is not one more
+				c.want(200, "PATCH", "/Users/"+made.id(), patch(`{"op":"remove","path":"`+userURN+`:recoveryPhone"}`))
+				c.want(200, "PATCH", "/Users/"+made.id(), patch(set(recoveryPhone, `"+491713920001"`)))
+				c.want(201, "POST", "/AuthenticationMethods", wayBody(made.id(), "voice", `,"phone":{"number":"+491713920001"}`))
+				all, err := b.store.Methods(b.Context(), made.id())
+				if err != nil || len(all) != 3 || all[1].Status != method.Active || all[2].Status != method.Active {
+					b.Errorf("the third person's own: %+v, %v", all, err)
+				}
+				continue
 			}
 			if i == 3 {
 				e := b.events(made.id())[1]

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/regain-id/regain/internal/account"
@@ -31,7 +32,7 @@ func (s *Service) target(ctx context.Context, p *account.Person, attempt string)
 			continue
 		}
 		tctx, cancel := context.WithTimeout(ctx, d.timeout())
-		u, err := d.Adapter.FindUser(tctx, directory.Query{Login: login, Attrs: []string{d.Attribute}})
+		u, err := d.Adapter.FindUser(tctx, directory.Query{Login: login, Attrs: []string{d.Attribute}, Return: []string{d.Attribute}})
 		cancel()
 		switch {
 		case errors.Is(err, directory.ErrNotFound):
@@ -40,6 +41,8 @@ func (s *Service) target(ctx context.Context, p *account.Person, attempt string)
 			return nil, s.refuseLink(ctx, p, d, attempt, "ambiguous", nil)
 		case err != nil:
 			return nil, adapterFault(err)
+		case !called(u.Attrs[d.Attribute], login):
+			continue
 		}
 		found = append(found, Target{Directory: d, User: u})
 	}
@@ -80,6 +83,13 @@ func (s *Service) target(ctx context.Context, p *account.Person, attempt string)
 		return nil, fault.New(fault.Denied, message.Key("reset.account.expired"))
 	}
 	return &t, nil
+}
+
+// called reports whether an account found bears the name it was looked for by, compared as we compare names. Directories
+// are looser: string preparation (RFC 4518 §2) makes full width narrow and drops what is invisible, and some ignore
+// accents, so that whoever may choose a name could be given somebody else's account.
+func called(names []string, login string) bool {
+	return slices.ContainsFunc(names, func(n string) bool { return account.Fold(n) == account.Fold(login) })
 }
 
 func (d Directory) timeout() time.Duration {

@@ -124,7 +124,13 @@ func (u *subject) owns() bool {
 	return u.find(func(m *method.Method) bool { return m.Status == method.Active && m.Kind != method.External }) != nil
 }
 
+// budget spends one message to a person. Strangers share theirs; whoever proved a first way is no stranger and has one of
+// their own, two thirds as large, so that a flood cannot keep the owner from the second message.
 func (s *Service) budget(ctx context.Context, a *Attempt, now time.Time) (bool, error) {
+	if len(a.Proofs) > 0 {
+		ok, _, err := s.Limits.Spend(ctx, now, s.bucket(rate{max(1, s.Rates.SendsPerPerson*2/3), 24 * time.Hour}, "send/proved", a.Person))
+		return ok, err
+	}
 	ok, _, err := s.Limits.Spend(ctx, now,
 		s.bucket(rate{s.Rates.SendsPerOrigin, 24 * time.Hour}, "send/network", a.Person, a.Network),
 		s.bucket(rate{s.Rates.SendsPerPerson, 24 * time.Hour}, "send", a.Person))

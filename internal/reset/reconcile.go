@@ -18,7 +18,7 @@ func (s *Service) unknown(ctx context.Context, attempt, server string, cause err
 			return nil, nil
 		}
 		a.State, w.State, w.Server = Unknown, WriteUnknown, server
-		return []event.Event{a.event(now, event.WriteUnknown, event.Unknown).With("directory", w.Directory).With("server", w.Server).With("write", w.ID).
+		return []event.Event{a.event(now, event.WriteUnknown, event.Unknown).With("directory", w.Directory).With("server", w.Server).With("write", w.ID).With("lang", a.Lang).
 			Sealed("network", a.Network).Sealed("agent", a.Agent)}, nil
 	})
 }

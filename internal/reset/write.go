@@ -259,7 +259,7 @@ func (s *Service) applied(ctx context.Context, attempt string, d Directory, unlo
 		for _, pr := range a.Proofs {
 			methods, kinds = append(methods, pr.Method), append(kinds, string(pr.Kind))
 		}
-		e := a.event(now, t, event.Success).With("directory", d.Name).With("write", w.ID).With("unlocked", unlocked).
+		e := a.event(now, t, event.Success).With("directory", d.Name).With("write", w.ID).With("unlocked", unlocked).With("lang", a.Lang).
 			With("kinds", kinds).With("methods", methods).Sealed("network", a.Network).Sealed("agent", a.Agent)
 		out := []event.Event{e}
 		if late {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/regain-id/regain/internal/account"
 	"github.com/regain-id/regain/internal/event"
 	"github.com/regain-id/regain/internal/fault"
 	"github.com/regain-id/regain/internal/message"
@@ -41,16 +42,29 @@ func saveWrite(id string, w *reset.Write) stmt {
 
 // BeginWrite changes the attempt and inserts the write in one commit. fault.Conflict with reset.write.running when another
 // write of the same account has not ended, on whichever replica.
+//
+// The person is locked before the attempt is read: two attempts proved at the same moment would otherwise both write,
+// the second on an epoch that the end of the first had moved since it looked.
 func (s *Store) BeginWrite(ctx context.Context, attempt string, w *reset.Write, change func(*reset.Attempt) ([]event.Event, error)) (*reset.Attempt, error) {
-	a, err := s.changeAttempt(ctx, attempt, func(a *reset.Attempt) ([]stmt, []event.Event, error) {
-		events, err := change(a)
-		return []stmt{statement(`INSERT INTO writes (`+writeColumns+`) SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13 WHERE {hit}`,
-			w.ID, a.ID, w.Person, w.Directory, w.Ref, string(w.Action), w.Server, w.Marker, micros(w.Changed), string(w.State), micros(w.Lease), micros(w.Created), micros(w.Ended))}, events, err
+	var after *reset.Attempt
+	err := again(ctx, func() error {
+		return s.transact(ctx, func(t tx) (events []event.Event, err error) {
+			after, events, err = s.finishIn(ctx, t, attempt, func(a *reset.Attempt, _ *account.Person, _ *reset.Write) ([]event.Event, error) { return change(a) })
+			if err != nil {
+				return nil, err
+			}
+			_, err = t.exec(ctx, `INSERT INTO writes (`+writeColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`,
+				w.ID, attempt, w.Person, w.Directory, w.Ref, string(w.Action), w.Server, w.Marker, micros(w.Changed), string(w.State), micros(w.Lease), micros(w.Created), micros(w.Ended))
+			return events, err
+		})
 	})
 	if violates(err, "writes_running", "writes.directory, writes.ref") {
 		return nil, fault.Wrap(fault.Conflict, message.Key("reset.write.running"), fmt.Errorf("a write of %s in %s is under way", w.Ref, w.Directory))
 	}
-	return a, err
+	if err != nil {
+		return nil, err
+	}
+	return after, nil
 }
 
 // Write returns a write; nil when there is none.

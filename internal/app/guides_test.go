@@ -1,0 +1,128 @@
+package app
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/regain-id/regain/internal/config"
+)
+
+// guideBlock is one fenced block of a guide. Its info string says what a test makes of it:
+//
+//	ldif config, ldif data   is loaded into a fresh OpenLDAP, in order
+//	text check               is what regain check says there
+//	yaml config              is a configuration without faults
+//	yaml policy              is parsed and decided
+//	http scim                is sent to a server of this code, and "json answer" after it is part of the answer
+//	sh real, sh run          package house looks whether the commands exist
+type guideBlock struct {
+	info, text string
+	line       int
+}
+
+var guideFence = regexp.MustCompile("(?ms)^```([a-z ]*)\n(.*?)^```$")
+
+// guide reads the blocks of one guide, or those with an info string.
+func guide(t *testing.T, name string, infos ...string) (text string, found []guideBlock) {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join("../../docs/guides", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := guideFence.FindAllStringSubmatchIndex(string(b), -1)
+	if open := strings.Count("\n"+string(b), "\n```"); open != 2*len(all) {
+		t.Fatalf("%s: %d fences are not %d blocks with an info string", name, open, len(all))
+	}
+	for _, m := range all {
+		block := guideBlock{info: string(b[m[2]:m[3]]), text: string(b[m[4]:m[5]]), line: 1 + strings.Count(string(b[:m[0]]), "\n")}
+		for _, info := range infos {
+			if info == block.info {
+				found = append(found, block)
+			}
+		}
+		if !regexp.MustCompile(`^(ldif config|ldif data|text check|yaml config|yaml policy|http scim|json answer|sh real|sh run)$`).MatchString(block.info) {
+			t.Errorf("%s:%d: nobody checks a block %q", name, block.line, block.info)
+		}
+	}
+	if len(infos) > 0 && len(found) == 0 {
+		t.Fatalf("%s has no blocks %v", name, infos)
+	}
+	return string(b), found
+}
+
+// secretFiles makes every file that a configuration names as a secret.
+func secretFiles(t *testing.T, dir string, names ...string) {
+	t.Helper()
+	for _, name := range names {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte("postgres://regain:0123456789abcdef0123456789abcdef@localhost/regain"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestTheConfigurationsOfTheGuidesHaveNoFaults(t *testing.T) {
+	pages, err := filepath.Glob("../../docs/guides/*.md")
+	if err != nil || len(pages) < 4 {
+		t.Fatalf("%d guides: %v", len(pages), err)
+	}
+	for _, page := range pages {
+		name := filepath.Base(page)
+		b, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		guide(t, name) // every block has a check
+		if !strings.Contains(string(b), "```yaml config") {
+			continue
+		}
+		_, blocks := guide(t, name, "yaml config")
+		for _, block := range blocks {
+			dir := t.TempDir()
+			secretFiles(t, dir, "secrets/directory", "secrets/sms", "secrets/mail")
+			path := filepath.Join(dir, "regain.yaml")
+			if err := os.WriteFile(path, []byte(strings.ReplaceAll(block.text, "secrets/", dir+"/secrets/")), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := config.Load(config.Source{File: path}); err != nil {
+				t.Errorf("%s:%d: %v", name, block.line, err)
+			}
+		}
+	}
+}
+
+// The variables a unit or a compose file sets are not judged by those who read such files.
+func TestTheVariablesOfTheExamplesAreConfiguration(t *testing.T) {
+	for _, example := range []struct{ file, config, variable, secrets string }{
+		{"systemd/regain.service", "compose/regain.yaml", `(?m)^Environment=(REGAIN_\w+)=(.*)$`, "%d"},
+		{"compose/compose.yaml", "compose/regain.yaml", `(?m)^ +(REGAIN_\w+): (.*)$`, "/run/secrets"},
+	} {
+		b, err := os.ReadFile(filepath.Join("../../examples", example.file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir := t.TempDir()
+		secretFiles(t, dir, "database", "directory", "mail", "sms")
+		var environ []string
+		for _, m := range regexp.MustCompile(example.variable).FindAllStringSubmatch(string(b), -1) {
+			environ = append(environ, m[1]+"="+strings.Replace(m[2], example.secrets, dir, 1))
+		}
+		if len(environ) < 4 {
+			t.Fatalf("%s: found only %v", example.file, environ)
+		}
+		c, err := config.Load(config.Source{File: filepath.Join("../../examples", example.config), Environ: environ})
+		if err != nil {
+			t.Errorf("%s: %v", example.file, err)
+			continue
+		}
+		if c.KeyFile != "/var/lib/regain/regain.key" || !c.Directories[0].BindPassword.Set() || !c.Mail.Password.Set() || !c.SMS.Webhook.Secret.Set() {
+			t.Errorf("%s: a secret does not arrive", example.file)
+		}
+	}
+}

@@ -396,8 +396,8 @@ func TestTheDemoStoryOfAnAttack(t *testing.T) {
 // takeDemoTour leads a person through the demo's own pages.
 func takeDemoTour(t *testing.T, prepare func(*browser.Page), see func(p *browser.Page, name string)) {
 	t.Helper()
-	e := runDemo(t, DemoOptions{})
 	p := browser.New(t)
+	e := runDemo(t, DemoOptions{})
 	prepare(p)
 	r := &tour{Page: p, t: t, w: e.w, see: func(name string) {
 		t.Helper()

@@ -123,7 +123,7 @@ func TestAfterAResetTheOwnerDisputesItAndRecoversWithOlderWays(t *testing.T) {
 	if len(alarm) != 1 {
 		t.Fatalf("%d letters to the security team, want one", len(alarm))
 	}
-	has(t, words(alarm[0].Subject+" "+alarm[0].Text), "this was not me", ada.Login, "Chrome on Windows", "It had already been finished")
+	has(t, words(alarm[0].Subject+" "+alarm[0].Text), "this was not me", ada.Login, "Chrome, Windows", "It had already been finished")
 	for _, address := range []string{ada.Login, ada.Email} {
 		n := 0
 		for _, l := range w.letters(address) {
@@ -198,7 +198,7 @@ func TestAChangeNobodyConfirmedIsToldToEveryAddressOnce(t *testing.T) {
 		if len(l) != 1 {
 			t.Fatalf("%d notices at %s, want one", len(l), address)
 		}
-		has(t, words(l[0].Subject+" "+l[0].Text), "was reset", "Firefox on Linux", "network 192.0.2.0/24", w.base+"/not-me?t=", "https://login.alder.example/")
+		has(t, words(l[0].Subject+" "+l[0].Text), "was reset", "Firefox, Linux", "network 192.0.2.0/24", w.base+"/not-me?t=", "https://login.alder.example/")
 		lacks(t, string(l[0].Raw)+l[0].Text, fresh, "192.0.2.10")
 	}
 	if n := len(w.sms.Texts(ada.Phone)) - w.textCodes(ada.Phone); n != 1 {

@@ -152,7 +152,7 @@ func (s *wired) breaks(do func()) {
 	s.hook.before = func() { s.tap.arm(s.at, do); s.hook.before = nil }
 }
 
-// writes counts the modifications of an account's password that the server took.
+// writes counts how often the server was asked to write an account's password, whatever it answered.
 func writes(s *testserver.SlapdServer, uid string) int {
 	n := 0
 	lines := strings.Split(s.Log(), "\n")
@@ -200,6 +200,24 @@ func TestALostAnswerIsFoundOutAndALostRequestIsNeverTakenForAWrite(t *testing.T)
 		s.told(ada, v.stands(saysChanged), ada.Password, fresh)
 		if n := writes(s.slapd, "ada"); n != 1 {
 			t.Errorf("the directory was written %d times, want 1", n)
+		}
+	})
+	t.Run("the answer and every later one is lost, and the same password is tried again", func(t *testing.T) {
+		s := newWired(t, 700*time.Millisecond)
+		ada := s.add("ada", method.Email, method.SMS)
+		v := s.visitor()
+		v.proveTwice(ada)
+		s.breaks(func() { s.proxy.LoseAnswers(true) })
+		v.post("/new-password", "password", fresh).want(t, 200, "/progress", saysUnknown)
+		v.stands(saysUnresolved)
+		s.proxy.Cut()
+		s.proxy.LoseAnswers(false)
+		v.post("/try-again").want(t, 200, "/new-password")
+		// The directory refuses it as used before; that is no news for somebody whose password it is now.
+		v.post("/new-password", "password", fresh).want(t, 200, "/progress", saysChanged)
+		s.told(ada, v.get("/progress"), ada.Password, fresh)
+		if n := s.count(ada.ID, event.PasswordReset); n != 1 {
+			t.Errorf("%d events say that the password was reset, want 1", n)
 		}
 	})
 	t.Run("the request is lost", func(t *testing.T) {

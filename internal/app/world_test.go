@@ -65,14 +65,13 @@ type world struct {
 
 // scene says what a world is made of. The zero value is SQLite with a directory in memory.
 type scene struct {
-	kind     store.Kind
-	slapd    bool
-	policy   string // YAML; default: everybody, two proofs, no holds
-	now      func() time.Time
-	change   func(*Setup)
-	wire     func(*world) // the same with everything at hand
-	noWork   bool         // workers do not run
-	realTime bool
+	kind   store.Kind
+	slapd  bool
+	policy string // YAML; default: everybody, two proofs, no holds
+	now    func() time.Time
+	change func(*Setup)
+	wire   func(*world) // the same with everything at hand
+	noWork bool         // workers do not run
 }
 
 const smsSecret = "whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LTMyYnl0ZXM="

@@ -1,7 +1,6 @@
 package app
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"fmt"
@@ -82,14 +81,10 @@ func TestTheRequestsOfTheGuideToProvisioningAreAnsweredAsItSays(t *testing.T) {
 					}
 					continue
 				}
-				r, err := http.ReadRequest(bufio.NewReader(strings.NewReader("POST / HTTP/1.1\r\nHost: x\r\n\r\n")))
-				if err != nil {
-					t.Fatal(err)
-				}
 				head, body, _ := strings.Cut(fill(b.text), "\n\n")
 				line, _, _ := strings.Cut(head, "\n")
 				verb, path, _ := strings.Cut(strings.TrimSpace(line), " ")
-				r, err = http.NewRequestWithContext(t.Context(), verb, w.base+strings.ReplaceAll(path, " ", "%20"), bytes.NewReader([]byte(body)))
+				r, err := http.NewRequestWithContext(t.Context(), verb, w.base+strings.ReplaceAll(path, " ", "%20"), bytes.NewReader([]byte(body)))
 				if err != nil {
 					t.Fatalf("provisioning.md:%d: %v", b.line, err)
 				}
@@ -142,7 +137,7 @@ func told(t *testing.T, name, heading string) (quotes []string) {
 func TestAPersonSeesOfTrustWhatTheGuideSays(t *testing.T) {
 	for _, trust := range []client.Trust{client.TrustNone, client.TrustOne, client.TrustAll} {
 		t.Run(string(trust), func(t *testing.T) {
-			// The clock of SQLite and of the page may be anything; holds are off, so that trust alone is seen.
+			// Holds are off, so that trust alone is seen.
 			w := newWorld(t, scene{kind: store.SQLite, slapd: true})
 			ada, _ := w.provisioned("ada", trust)
 			v := w.visitor()

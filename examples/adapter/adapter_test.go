@@ -1,4 +1,4 @@
-package adapter_test
+package adapter
 
 import (
 	"bytes"
@@ -12,13 +12,12 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/regain-id/regain/examples/adapter"
 	"github.com/regain-id/regain/pkg/directory"
 	"github.com/regain-id/regain/pkg/directory/directorytest"
 )
 
 // write makes a file of accounts that all have one password.
-func write(path, password string, accounts ...adapter.Entry) error {
+func write(path, password string, accounts ...Entry) error {
 	for i := range accounts {
 		e := &accounts[i]
 		e.ID, e.Salt, e.Rounds = fmt.Sprintf("id-%d", i), []byte("salt"), 100
@@ -33,12 +32,12 @@ func write(path, password string, accounts ...adapter.Entry) error {
 
 // signIn tries a password as the programs that read the file do: not through the adapter, or it could lie.
 func signIn(path, login, password string) bool {
-	var all []adapter.Entry
+	var all []Entry
 	text, err := os.ReadFile(path)
 	if err != nil || json.Unmarshal(text, &all) != nil {
 		panic("half a file")
 	}
-	i := slices.IndexFunc(all, func(e adapter.Entry) bool { return slices.Contains(e.Logins, login) })
+	i := slices.IndexFunc(all, func(e Entry) bool { return slices.Contains(e.Logins, login) })
 	if i < 0 || all[i].Disabled {
 		return false
 	}
@@ -50,13 +49,13 @@ func TestTheFileKeepsThePromisesOfADirectory(t *testing.T) {
 	directorytest.Run(t, func(t *testing.T) directorytest.Fixture {
 		const old = "an old password"
 		path := filepath.Join(t.TempDir(), "people.json")
-		if err := write(path, old, adapter.Entry{Logins: []string{"ada", "countess"}}, adapter.Entry{Logins: []string{"gone"}, Disabled: true},
-			adapter.Entry{Logins: []string{"twin1", "twins"}}, adapter.Entry{Logins: []string{"twin2", "twins"}}); err != nil {
+		if err := write(path, old, Entry{Logins: []string{"ada", "countess"}}, Entry{Logins: []string{"gone"}, Disabled: true},
+			Entry{Logins: []string{"twin1", "twins"}}, Entry{Logins: []string{"twin2", "twins"}}); err != nil {
 			t.Fatal(err)
 		}
 		ada := directorytest.Account{Login: "ada", Password: old}
 		return directorytest.Fixture{
-			Adapter: &adapter.File{Path: path, MinLength: 8, Rounds: 100}, // so few for tests only
+			Adapter: &File{Path: path, MinLength: 8, Rounds: 100}, // so few for tests only
 			User:    ada, Disabled: directorytest.Account{Login: "gone"}, Ambiguous: "twins",
 			SignIn:  func(login, password string) bool { return signIn(path, login, password) },
 			Refused: []directorytest.Refusal{{Account: ada, New: "tiny-1", Code: directory.TooShort}},
@@ -75,10 +74,10 @@ func Example() {
 	}
 	defer os.RemoveAll(dir)
 	path := filepath.Join(dir, "people.json")
-	if err := write(path, "an old password", adapter.Entry{Logins: []string{"ada"}}); err != nil {
+	if err := write(path, "an old password", Entry{Logins: []string{"ada"}}); err != nil {
 		panic(err)
 	}
-	var a directory.Adapter = &adapter.File{Path: path, MinLength: 8, Rounds: 600_000}
+	var a directory.Adapter = &File{Path: path, MinLength: 8, Rounds: 600_000}
 	defer a.Close()
 	ctx := context.Background()
 	u, err := a.FindUser(ctx, directory.Query{Login: "ada"})

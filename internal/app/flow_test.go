@@ -105,15 +105,15 @@ func TestAPolicyMadeStricterInTheMiddleHolds(t *testing.T) {
 	const open = "rules: [{name: everyone, hold_new: 0s, hold_after_reset: 0s%s}]"
 	for name, c := range map[string]struct{ now, page string }{
 		"three proofs":          {", proofs: {reset: 3}", "Prove it one more way"},
-		"one kind no more":      {", kinds: [email, recovery-code]", "Prove it one more way"},
-		"another kind required": {", required: [recovery-code]", "Prove it one more way"},
+		"one kind no more":      {", kinds: [email, totp]", "Prove it one more way"},
+		"another kind required": {", required: [totp]", "Prove it one more way"},
 		"no resets at all":      {", allow: [unlock]", "You cannot finish this here yet"},
 		"another network only":  {", networks: [203.0.113.0/24]", "You cannot finish this here yet"},
 		"none of the kinds":     {", kinds: [recovery-code, totp]", "Prove that it is you"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, scene{policy: fmt.Sprintf(open, "")})
-			ada := w.add("ada", method.Email, method.SMS, method.RecoveryCode)
+			ada := w.add("ada", method.Email, method.SMS, method.TOTP)
 			v := w.visitor()
 			v.proveTwice(ada)
 			w.applyPolicy(fmt.Sprintf(open, c.now))

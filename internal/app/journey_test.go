@@ -9,6 +9,7 @@ import (
 	"github.com/regain-id/regain/internal/browser"
 	"github.com/regain-id/regain/internal/client"
 	"github.com/regain-id/regain/internal/event"
+	"github.com/regain-id/regain/internal/method"
 	"github.com/regain-id/regain/internal/store"
 	"github.com/regain-id/regain/internal/testserver"
 )
@@ -362,4 +363,24 @@ func TestAPersonDisabledBySCIMIsOutAtTheNextStep(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestAFloodByStrangersDoesNotKeepTheOwnerFromTheSecondMessage(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, scene{change: func(s *Setup) { s.Rates.SendsPerPerson = 3 }})
+	ada := w.add("ada", method.SMS, method.RecoveryCode)
+	for n := range 5 {
+		stranger := w.visitor()
+		stranger.From = fmt.Sprintf("203.0.113.%d", n+1)
+		stranger.post("/reset", "login", ada.Login).want(t, 200, "/choose")
+		stranger.post("/choose", "way", "sms").want(t, 200, "/code")
+	}
+	eventually(t, "the strangers' messages are spent", func() bool { return w.count(ada.ID, event.CodeUnsent) == 2 })
+	sent := len(w.sms.Texts(ada.Phone))
+	v := w.visitor()
+	v.post("/reset", "login", ada.Login).want(t, 200, "/choose")
+	v.post("/choose", "way", "recovery-code").want(t, 200, "/recovery-code")
+	v.post("/recovery-code", "code", ada.Codes[0]).want(t, 200, "/choose")
+	v.chooseKind("sms").want(t, 200, "/code")
+	v.post("/code", "code", w.textCode(ada.Phone, sent+1)).want(t, 200, "/new-password")
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/regain-id/regain/internal/config"
 )
 
-// block is one fenced block of README.md. Its info string says what must be true of it:
+// block is one fenced block of README.md or of a guide. Its info string says what must be true of it:
 //
 //	sh run       it succeeds in the folder of a stranger who has regain in PATH
 //	sh repo      it succeeds in this repository
@@ -25,6 +25,8 @@ import (
 //	sh demo      it says it is ready, its page answers, and an interrupt ends it
 //	sh real      it needs servers of the reader's: each command exists and knows its flags
 //	yaml config  it is a configuration without faults; later blocks find it as regain.yaml
+//
+// Of the guides only "sh real" is looked at here; package app does what the other blocks say.
 type block struct {
 	info, text string
 	line       int
@@ -32,9 +34,9 @@ type block struct {
 
 var fence = regexp.MustCompile("(?ms)^```([a-z]+(?: [a-z]+)?)\n(.*?)^```$")
 
-func blocks(t *testing.T) []block {
+func blocks(t *testing.T, page string) []block {
 	t.Helper()
-	b, err := os.ReadFile(filepath.Join(root, "README.md"))
+	b, err := os.ReadFile(filepath.Join(root, page))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,7 +74,23 @@ func TestTheReadmeIsTrue(t *testing.T) {
 		}
 		return string(out)
 	}
-	all := blocks(t)
+	all := blocks(t, "README.md")
+	guides, err := filepath.Glob(filepath.Join(repo, "docs/guides/*.md"))
+	if err != nil || len(guides) == 0 {
+		t.Fatalf("no guides: %v", err)
+	}
+	for _, page := range guides {
+		name := "docs/guides/" + filepath.Base(page)
+		t.Run(name, func(t *testing.T) {
+			for _, b := range blocks(t, name) {
+				for line := range strings.Lines(b.text) {
+					if b.info == "sh real" {
+						known(t, run(t, home, "regain help "+nouns(line)), line)
+					}
+				}
+			}
+		})
+	}
 	t.Chdir(home)
 	for _, b := range all {
 		name, _, _ := strings.Cut(strings.TrimSpace(b.text), "\n")
@@ -104,17 +122,23 @@ func TestTheReadmeIsTrue(t *testing.T) {
 	}
 }
 
-// nouns returns the words of a command line before its first flag, without the program.
+// nouns returns the words of a command line before its first flag or path, without the program. Other arguments stand
+// after the flags.
 func nouns(line string) string {
-	words, _, _ := strings.Cut(strings.TrimPrefix(strings.TrimSpace(line), "regain "), " -")
-	return words
+	words := strings.Fields(line)[1:]
+	for i, w := range words {
+		if strings.HasPrefix(w, "-") || strings.ContainsAny(w, "./@") {
+			words = words[:i]
+			break
+		}
+	}
+	return strings.Join(words, " ")
 }
 
 // known fails when the help for a command is not of that command, or does not name a flag of the line.
 func known(t *testing.T, help, line string) {
 	t.Helper()
 	if !strings.Contains(help, "regain "+nouns(line)) {
-		skipUntilWired(t, nouns(line), help)
 		t.Fatalf("%q is no command:\n%s", strings.TrimSpace(line), help)
 	}
 	for word := range strings.FieldsSeq(line) {
@@ -124,22 +148,8 @@ func known(t *testing.T, help, line string) {
 	}
 }
 
-// skipUntilWired lets a block wait for a command that the program does not have at all yet.
-func skipUntilWired(t *testing.T, command, help string) {
-	t.Helper()
-	first, _, _ := strings.Cut(command, " ")
-	if !regexp.MustCompile(`(?m)^  ` + first + `\s`).MatchString(help) {
-		t.Skipf("the program has no command %s yet", first)
-	}
-}
-
 // demo starts what the README starts, on any free port, and uses it.
 func demo(t *testing.T, repo, bin string) {
-	if help, err := exec.Command(filepath.Join(bin, "regain"), "help").CombinedOutput(); err != nil {
-		t.Fatal(err)
-	} else {
-		skipUntilWired(t, "demo", string(help))
-	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, filepath.Join(bin, "regain"), "demo", "--json", "--listen", "localhost:0")
@@ -175,7 +185,7 @@ func demo(t *testing.T, repo, bin string) {
 func TestEveryLinkOfTheDocumentsLeadsSomewhere(t *testing.T) {
 	link := regexp.MustCompile(`\]\(([^)#:]+)(?:#[^)]*)?\)`)
 	var pages []string
-	for _, pattern := range []string{"*.md", "docs/*.md", "docs/decisions/*.md"} {
+	for _, pattern := range []string{"*.md", "docs/*.md", "docs/decisions/*.md", "docs/guides/*.md", "examples/*/*.md"} {
 		found, err := filepath.Glob(filepath.Join(root, pattern))
 		if err != nil {
 			t.Fatal(err)

@@ -154,6 +154,7 @@ type Method struct {
 	Destination     string // e-mail address or E.164 number
 	DestinationHash []byte // keyed hash of the folded destination; nil without one
 	Secret          []byte // seed of an authenticator app
+	Given           []byte // what a source gave, to the letter, in its own form; nil for methods made here
 	Algorithm       string // SHA1, SHA256 or SHA512
 	Digits          int    // 6 to 8
 	Period          int    // seconds; 30 by default

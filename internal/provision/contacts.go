@@ -15,7 +15,7 @@ import (
 )
 
 // given is what a connector said of a method in its own words, so that it reads back as it was written. It is sealed with
-// the method, in Secret, which no kind but the authenticator apps' uses otherwise.
+// the method, in Given.
 type given struct {
 	Value  string `json:"value,omitempty"`  // address or number as given; the name elsewhere
 	Kind   string `json:"kind,omitempty"`   // phone.kind
@@ -36,7 +36,7 @@ func givenOf(m *method.Method) given {
 	if m.Kind == method.TOTP || m.Kind == method.HOTP {
 		return g
 	}
-	if json.Unmarshal(m.Secret, &g) != nil || g.Value == "" {
+	if json.Unmarshal(m.Given, &g) != nil || g.Value == "" {
 		g.Value = m.Destination
 	}
 	return g

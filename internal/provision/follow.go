@@ -56,7 +56,7 @@ func (x *change) set(attr string, w *wanted) error {
 		}
 		if w != nil && w.is(m) { // the same destination, written in another way
 			if givenOf(m) != w.given {
-				m.Secret = w.given.seal()
+				m.Given = w.given.seal()
 				x.moved = true
 			}
 			return nil
@@ -70,7 +70,7 @@ func (x *change) set(attr string, w *wanted) error {
 }
 
 func (w *wanted) method() method.Method {
-	return method.Method{Kind: w.kind, Destination: w.to, Secret: w.given.seal(), Attribute: w.attribute, Display: w.display, Primary: w.primary}
+	return method.Method{Kind: w.kind, Destination: w.to, Given: w.given.seal(), Attribute: w.attribute, Display: w.display, Primary: w.primary}
 }
 
 // list makes the methods that stand in authenticationMethods those of the list. Others of the connector may get another
@@ -144,7 +144,7 @@ func (x *change) find(w *wanted, kept map[string]bool) *method.Method {
 // rename gives a method what an element says beside its value.
 func (x *change) rename(m *method.Method, w *wanted, shown string) {
 	if m.Attribute == authMethods && givenOf(m).Value != w.given.Value {
-		m.Secret, x.moved = w.given.seal(), true
+		m.Given, x.moved = w.given.seal(), true
 	}
 	if m.Display != w.display {
 		m.Display, x.moved = w.display, true

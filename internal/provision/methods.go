@@ -98,19 +98,19 @@ func (s *methods) method(r *scim.Resource) (method.Method, error) {
 	case method.Email:
 		g.Value, _ = part("email")["address"].(string)
 		m.Destination, err = s.destination("email.address", m.Kind, g.Value)
-		m.Secret = g.seal()
+		m.Given = g.seal()
 	case method.SMS, method.Voice:
 		g.Value, _ = part("phone")["number"].(string)
 		g.Kind, _ = part("phone")["kind"].(string)
 		m.Destination, err = s.destination("phone.number", m.Kind, g.Value)
-		m.Secret = g.seal()
+		m.Given = g.seal()
 	case method.External:
 		g.Value, _ = part("external")["id"].(string)
 		g.System, _ = part("external")["system"].(string)
 		if g.Value == "" {
 			err = schema.Invalid(schema.InvalidValue, "external.id", "a value is required")
 		}
-		m.Secret = g.seal()
+		m.Given = g.seal()
 	default:
 		err = authenticator(&m, part("totp"))
 	}

@@ -25,6 +25,7 @@ const selectMethods = `SELECT m.id, m.version, m.person, m.kind, m.status, m.roo
 type sealedMethod struct {
 	Destination string `json:"destination,omitempty"`
 	Secret      []byte `json:"secret,omitempty"`
+	Given       []byte `json:"given,omitempty"`
 	Algorithm   string `json:"algorithm,omitempty"`
 	Digits      int    `json:"digits,omitempty"`
 	Period      int    `json:"period,omitempty"`
@@ -78,7 +79,7 @@ func (s *Store) methodReader() func(scanner) (method.Method, error) {
 		if err := json.Unmarshal(plain, &c); err != nil {
 			return m, fmt.Errorf("method %s: %w", m.ID, err)
 		}
-		m.Destination, m.Secret, m.Algorithm, m.Digits, m.Period, m.Display = c.Destination, c.Secret, c.Algorithm, c.Digits, c.Period, c.Display
+		m.Destination, m.Secret, m.Given, m.Algorithm, m.Digits, m.Period, m.Display = c.Destination, c.Secret, c.Given, c.Algorithm, c.Digits, c.Period, c.Display
 		return m, nil
 	}
 }
@@ -113,7 +114,7 @@ func (s *Store) methodsIn(ctx context.Context, t tx, person, lock string) ([]met
 func cloneMethods(all []method.Method) []method.Method {
 	all = slices.Clone(all)
 	for i := range all {
-		all[i].Secret, all[i].Usage = bytes.Clone(all[i].Secret), slices.Clone(all[i].Usage)
+		all[i].Secret, all[i].Given, all[i].Usage = bytes.Clone(all[i].Secret), bytes.Clone(all[i].Given), slices.Clone(all[i].Usage)
 	}
 	return all
 }
@@ -125,6 +126,9 @@ func (s *Store) plainMethod(m method.Method) method.Method {
 	m.RemovedAt, m.LastUsed = stored(m.RemovedAt), stored(m.LastUsed)
 	if len(m.Secret) == 0 {
 		m.Secret = nil
+	}
+	if len(m.Given) == 0 {
+		m.Given = nil
 	}
 	if len(m.Usage) == 0 {
 		m.Usage = nil
@@ -182,7 +186,7 @@ func (s *Store) saveMethods(ctx context.Context, t tx, person string, before, af
 
 // methodRow is what changes of a method, in the order of the statements.
 func (s *Store) methodRow(key keyring.PersonKey, m *method.Method) ([]any, error) {
-	plain, err := json.Marshal(sealedMethod{m.Destination, m.Secret, m.Algorithm, m.Digits, m.Period, m.Display})
+	plain, err := json.Marshal(sealedMethod{m.Destination, m.Secret, m.Given, m.Algorithm, m.Digits, m.Period, m.Display})
 	if err != nil {
 		return nil, err
 	}

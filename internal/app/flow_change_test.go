@@ -58,13 +58,13 @@ func TestWrongOldPasswordsStopAtHalfOfTheDirectorysThresholdAndNeverLock(t *test
 		wrong(v).want(t, 422, "/old-password", "Your current password is not right")
 	}
 	for range 3 {
-		wrong(v).want(t, 403, "/old-password", "So that your account is not locked")
+		wrong(v).want(t, 403, "/old-password", "so that nobody can lock your account")
 	}
 	again := w.visitor() // nor in another try, from elsewhere, with the right one
 	again.From = "203.0.113.9"
 	again.firstProof("/change", ada)
-	wrong(again).want(t, 403, "/old-password", "So that your account is not locked")
-	again.post("/old-password", "current", ada.Password, "password", fresh).want(t, 403, "/old-password", "So that your account is not locked")
+	wrong(again).want(t, 403, "/old-password", "so that nobody can lock your account")
+	again.post("/old-password", "current", ada.Password, "password", fresh).want(t, 403, "/old-password", "so that nobody can lock your account")
 	if !w.signsIn(ada, ada.Password) {
 		t.Error("the account is locked, or the password changed")
 	}

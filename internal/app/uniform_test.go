@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -26,12 +25,21 @@ import (
 // gate lets workers work only while it is open: beside a request their statements would be counted with its own.
 type gate struct {
 	work.Queue
-	open atomic.Bool
+	mu   sync.RWMutex // held while something is claimed, so that closing waits for a claim under way
+	open bool
+}
+
+func (g *gate) set(open bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.open = open
 }
 
 // Claim claims nothing while the gate is closed.
 func (g *gate) Claim(ctx context.Context, now time.Time, owner string, kinds []string, n int, lease time.Duration) ([]event.Item, error) {
-	if !g.open.Load() {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	if !g.open {
 		return nil, nil
 	}
 	return g.Queue.Claim(ctx, now, owner, kinds, n, lease)
@@ -228,8 +236,8 @@ func uniform(t *testing.T, kind store.Kind, workers bool) {
 	settled := func() {}
 	if workers {
 		settled = func() {
-			gate.open.Store(true)
-			defer gate.open.Store(false)
+			gate.set(true)
+			defer gate.set(false)
 			eventually(t, "the workers rest", func() bool {
 				loads, err := w.srv.Store.Backlog(t.Context(), still)
 				if err != nil {

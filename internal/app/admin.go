@@ -199,8 +199,10 @@ func (a *Admin) RotateKey(ctx context.Context) (id string, rewrapped int, err er
 	if id, err = a.ring.Add(a.keys); err != nil {
 		return "", 0, err
 	}
-	rewrapped, err = a.ring.Rewrap(ctx, a.Store, 200)
-	return id, rewrapped, err
+	if rewrapped, err = a.ring.Rewrap(ctx, a.Store, 200); err != nil {
+		return id, rewrapped, err
+	}
+	return id, rewrapped, a.Store.Record(ctx, event.New(a.now(), event.KeyRotated, a.actor, "", id, event.Success).With("people", rewrapped))
 }
 
 // CreateKeys makes a new key file, readable by its owner alone. It overwrites nothing.

@@ -19,6 +19,7 @@ import (
 	"github.com/regain-id/regain/internal/adapter/memory"
 	"github.com/regain-id/regain/internal/config"
 	"github.com/regain-id/regain/internal/egress"
+	"github.com/regain-id/regain/internal/event"
 	"github.com/regain-id/regain/internal/keyring"
 	"github.com/regain-id/regain/internal/notify"
 	"github.com/regain-id/regain/internal/password"
@@ -210,6 +211,10 @@ func Run(ctx context.Context, c config.Config, log *slog.Logger, migrate bool, r
 			return fmt.Errorf("telemetry.listen: %w", err)
 		}
 		defer stop()
+	}
+	started := event.New(srv.setup.Now(), event.ServeStarted, "system", "", newID(), event.Success).With("version", Version()).With("engine", string(srv.Store.Kind()))
+	if err := srv.Store.Record(ctx, started); err != nil {
+		return err
 	}
 	log.InfoContext(ctx, "serving", "address", l.Addr().String(), "base_url", setup.Base, "engine", string(srv.Store.Kind()))
 	if ready != nil {

@@ -232,3 +232,56 @@ func TestACertificateIsReadAgainWhenItsFilesChange(t *testing.T) {
 		t.Errorf("a broken file took the certificate away: %v", err)
 	}
 }
+
+func TestARotatedKeyIsRecordedAndTheServerGoesOnWithIt(t *testing.T) {
+	slapd, mail, sms := testserver.Slapd(t), testserver.SMTP(t), testserver.Webhook(t, smsSecret)
+	path, base := deployment(t, store.SQLite, slapd, mail, sms)
+	c, err := config.Load(config.Source{File: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ready, ended := make(chan net.Addr, 1), make(chan error, 1)
+	go func() { ended <- Run(ctx, c, slog.New(slog.DiscardHandler), false, ready) }()
+	select {
+	case <-ready:
+	case err := <-ended:
+		t.Fatalf("serve: %v", err)
+	}
+	defer func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Errorf("serve ended: %v", err)
+		}
+	}()
+	admin, err := OpenAdmin(t.Context(), c, "cli:test", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer admin.Close()
+	token, err := admin.CreateConnector(t.Context(), "hr", ConnectorSettings{Trust: "all"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{t: t, base: base}
+	create := func(name string) {
+		t.Helper()
+		if status, made := w.scim(token, http.MethodPost, "/Users", map[string]any{"schemas": []string{"urn:ietf:params:scim:schemas:core:2.0:User"}, "userName": name}); status != http.StatusCreated {
+			t.Fatalf("create %s: %d %v", name, status, made)
+		}
+	}
+	create("before@alder.example")
+	id, n, err := admin.RotateKey(t.Context())
+	if err != nil || n == 0 {
+		t.Fatalf("rotate: %d keys, %v", n, err)
+	}
+	list, err := admin.Store.EventsIn(t.Context(), id)
+	if err != nil || len(list) != 1 || list[0].Type != event.KeyRotated || list[0].Actor != "cli:test" {
+		t.Errorf("events of the rotation: %+v, %v", list, err)
+	}
+	eventually(t, "the server to read people sealed under the new key", func() bool {
+		status, _ := w.scim(token, http.MethodGet, "/Users?filter=userName%20eq%20%22before@alder.example%22", nil)
+		return status == http.StatusOK
+	})
+	create("after@alder.example")
+}

@@ -192,6 +192,12 @@ func (s *Store) Event(ctx context.Context, id string) (event.Event, error) {
 	return events[0], nil
 }
 
+// Record writes facts that come with no other change, and the work they bring along.
+func (s *Store) Record(ctx context.Context, events ...event.Event) error {
+	_, err := s.commit(ctx, change{events: events})
+	return err
+}
+
 // MaxEvents is the most events one call returns.
 const MaxEvents = 500
 

@@ -40,7 +40,7 @@ func startFreshOpenLDAP(t *testing.T) *freshOpenLDAP {
 		path, err := exec.LookPath(name)
 		if err != nil {
 			path = "/usr/sbin/" + name
-			if _, err := os.Stat(path); err != nil {
+			if _, err := exec.LookPath(path); err != nil {
 				if os.Getenv("REGAIN_REQUIRE_SERVERS") == "1" {
 					t.Fatalf("%s is not installed", name)
 				}

@@ -93,9 +93,9 @@ func (s *Span) UnmarshalYAML(n *yaml.Node) error {
 // DefaultHold is how long new destinations, and changes after a reset, rest.
 const DefaultHold = 24 * time.Hour
 
-// DefaultKinds are allowed where a rule names none, strongest first. Kinds that no provider is set up for are left out
+// DefaultKinds are allowed where a rule names none, in the order in which most people have them at hand. Kinds that no provider is set up for are left out
 // by the caller.
-var DefaultKinds = []method.Kind{method.Passkey, method.RecoveryCode, method.TOTP, method.Email, method.SMS, method.Voice, method.IDP}
+var DefaultKinds = []method.Kind{method.Passkey, method.Email, method.SMS, method.Voice, method.TOTP, method.RecoveryCode, method.IDP}
 
 // Default is the policy of a new deployment: everybody, two proofs.
 func Default() Policy { return Policy{Rules: []Rule{{Name: "everyone"}}} }

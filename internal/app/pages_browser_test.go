@@ -78,7 +78,7 @@ func samplePages(s *web.Site, _ *Server) error {
 	for path, page := range map[string]web.Page{
 		"resting": portal.NextPage{Running: run, Proved: []portal.Way{mail}, Needed: 3, Ways: []portal.Way{{Kind: method.SMS, Value: "b", Masked: "•• 42"}},
 			Resting: []portal.Way{{Kind: method.SMS, Masked: "•• 17", Until: time.Date(2026, 11, 22, 14, 5, 0, 0, time.UTC)}},
-			Missing: []message.Message{message.Key("cannot.too_few")}}.Page(),
+			Missing: []message.Message{message.Key("reset.cannot.too_few", "Needed", 2, "Have", 1)}}.Page(),
 		"not-me-late": portal.NotMeOverPage{Late: true, Reference: "KTRW-49MP"}.Page(),
 		"not-me-over": portal.NotMeOverPage{Reference: "KTRW-49MP"}.Page(),
 		"coming":      portal.ComingPage{What: message.Key("home.lede")}.Page(),

@@ -134,9 +134,6 @@ func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 // DSN names a database. Its print shows the host and the name but not the password.
 type DSN struct{ Secret }
 
-// NewDSN returns a DSN that was not read from a file.
-func NewDSN(value string) DSN { return DSN{Secret{value: value}} }
-
 // Postgres reports whether the database is PostgreSQL; else it is the path of a SQLite file.
 func (d DSN) Postgres() bool {
 	return strings.HasPrefix(d.value, "postgres://") || strings.HasPrefix(d.value, "postgresql://")

@@ -58,21 +58,6 @@ func (v CannotPage) Page() web.Page {
 	return web.Page{Template: "cannot", Title: message.Key("cannot.heading"), Data: v}
 }
 
-// WhyNot says why somebody cannot finish, for a word of reset.Ways.Cannot.
-func WhyNot(word string) message.Message {
-	switch word {
-	case "not_in_scope":
-		return message.Key("cannot.not_in_scope")
-	case "action":
-		return message.Key("cannot.action")
-	case "network":
-		return message.Key("cannot.network")
-	case "protected":
-		return message.Key("cannot.protected")
-	}
-	return message.Key("cannot.too_few")
-}
-
 // Rule is one rule a new password must keep, shown before typing.
 type Rule struct {
 	Text message.Message

@@ -61,7 +61,7 @@ func samples() map[string]view {
 		"choose-problem":  ChoosePage{Running: running, Ways: uniform, Needed: 2, Chosen: "sms", Problems: problem("way", "reset.way.choose")},
 		"choose-all":      ChoosePage{Running: running, Ways: everyKind(), Needed: 3},
 		"next":            NextPage{Running: running, Proved: []Way{emailWay}, Needed: 2, Ways: []Way{smsWay, appWay}, Chosen: smsWay.Value},
-		"next-one":        NextPage{Running: running, Proved: []Way{emailWay}, Needed: 3, Ways: []Way{smsWay}, Resting: []Way{{Kind: method.SMS, Masked: "•• 17", Until: when}}, Missing: []message.Message{message.Key("cannot.too_few")}},
+		"next-one":        NextPage{Running: running, Proved: []Way{emailWay}, Needed: 3, Ways: []Way{smsWay}, Resting: []Way{{Kind: method.SMS, Masked: "•• 17", Until: when}}, Missing: []message.Message{message.Key("reset.cannot.too_few", "Needed", 2, "Have", 1)}},
 		"next-problem":    NextPage{Running: running, Proved: []Way{emailWay}, Needed: 2, Ways: []Way{smsWay}, Problems: problem("way", "reset.way.choose")},
 		"code-sms":        CodePage{Running: running, Way: uniform[1], Digits: 8, Minutes: 10},
 		"code-voice":      CodePage{Running: running, Way: Way{Kind: method.Voice}, Digits: 8, Minutes: 10},
@@ -75,7 +75,7 @@ func samples() map[string]view {
 		"app-code-wrong":  AppCodePage{Running: running, Digits: 6, Name: "Pixel 9", Problems: problem("code", "reset.code.wrong")},
 		"recovery":        RecoveryCodePage{Running: running},
 		"recovery-wrong":  RecoveryCodePage{Running: running, Problems: problem("code", "reset.code.wrong")},
-		"cannot":          CannotPage{Running: running, Why: []message.Message{WhyNot("too_few")}, Resting: []Way{{Kind: method.Email, Masked: "s•••@e•••.net", Until: when}}, Reference: "KTRW-49MP"},
+		"cannot":          CannotPage{Running: running, Why: []message.Message{message.Key("reset.cannot.too_few", "Needed", 2, "Have", 1)}, Resting: []Way{{Kind: method.Email, Masked: "s•••@e•••.net", Until: when}}, Reference: "KTRW-49MP"},
 		"password":        password,
 		"password-hint":   suggested,
 		"password-no":     refused,
@@ -115,8 +115,8 @@ func samples() map[string]view {
 			all["end-"+string(e)+"-"+string(a)] = EndPage{End: e, Action: a, Reference: "KTRW-49MP"}
 		}
 	}
-	for _, why := range []string{"too_few", "not_in_scope", "action", "network", "protected"} {
-		all["cannot-"+why] = CannotPage{Running: running, Why: []message.Message{WhyNot(why)}}
+	for _, why := range []string{"not_in_scope", "action", "network", "protected"} {
+		all["cannot-"+why] = CannotPage{Running: running, Why: []message.Message{{Key: "reset.cannot." + why}}}
 	}
 	return all
 }

@@ -113,10 +113,9 @@ type Proof struct {
 
 // Origin is where a request came from.
 type Origin struct {
-	Addr    netip.Addr
-	Agent   string // browser family
-	Lang    string
-	Trusted bool // a browser the person chose to trust in a step-up sign-in
+	Addr  netip.Addr
+	Agent string // browser family
+	Lang  string
 }
 
 // Prefix returns the network a limit counts: one IPv4 address, or an IPv6 /64.

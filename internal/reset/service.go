@@ -3,7 +3,6 @@ package reset
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
 	"fmt"
@@ -140,12 +139,6 @@ func LoginKey(typed string) string {
 		typed = typed[i+1:]
 	}
 	return account.Fold(typed)
-}
-
-// HashCookie returns what is stored of a browser's secret.
-func HashCookie(secret string) []byte {
-	h := sha256.Sum256([]byte(secret))
-	return h[:]
 }
 
 // Load returns the attempt of a browser. An attempt whose time is up is closed on the way. fault.Over when the browser

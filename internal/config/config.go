@@ -11,7 +11,7 @@ package config
 import "net/netip"
 
 // Config is the whole configuration. BaseURL and one directory are a working single node on SQLite. The comments of the
-// fields are what Render and the commented file of `regain init` show: there is no second description to fall behind.
+// fields are what Render and so `regain config show` print: there is no second description to fall behind.
 // A Config is a value: it is not changed after Load, and copies may be read concurrently.
 type Config struct {
 	// The address people type, and the only one that ever stands in a link. https, or http on loopback only. Required.
@@ -25,7 +25,7 @@ type Config struct {
 	TrustedProxies []netip.Prefix `key:"trusted_proxies"`
 	// postgres://USER:PASSWORD@HOST/NAME, or the path of a SQLite file. Default regain.db in the working directory.
 	Database DSN `key:"database"`
-	// The file with the keys that seal people's data; made by `regain init`, mode 0600 or tighter. Default regain.key.
+	// The file with the keys that seal people's data; made by `regain key create`, mode 0600 or tighter. Default regain.key.
 	// Without it sealed data cannot be read again: back it up apart from the database.
 	KeyFile      string       `key:"key_file"`
 	Organisation Organisation `key:"organisation"`
@@ -40,7 +40,7 @@ type Config struct {
 	Password    Password    `key:"password"`
 	// A YAML file of policy rules, applied once for each new content. Default none: the rules in the database stay.
 	PolicyFile string `key:"policy_file"`
-	// The mail address told when somebody says "this was not me". Default none: only the console shows it.
+	// The mail address told when somebody says "this was not me". Default none: it stands in the events only.
 	SecurityContact string `key:"security_contact"`
 	Limits          Limits `key:"limits"`
 	Log             Log    `key:"log"`

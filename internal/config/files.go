@@ -51,7 +51,7 @@ func (c Config) Hints() []string {
 	hint(!emailOn, "organisation.corporate_domains is not set: nobody can prove themselves by mail")
 	hint(c.Mail.Host == "", "mail.host is not set: no codes and no notices leave by mail")
 	hint(c.SMS.Webhook.URL == "", "sms.webhook.url is not set: nobody can prove themselves by text message")
-	hint(c.SecurityContact == "", "security_contact is not set: a dispute is told to nobody outside the console")
+	hint(c.SecurityContact == "", "security_contact is not set: a dispute is told to the owner and stands in the events, and nobody else is told")
 	hint(len(c.Help.Phone) == 0 && len(c.Help.URL) == 0 && len(c.Help.Text) == 0, "help is not set: people who are stuck are told of nobody to ask")
 	hint(c.Password.BreachedFile == "", "password.breached_file is not set: only the commonest passwords are refused")
 	for _, d := range c.Directories {

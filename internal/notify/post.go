@@ -4,9 +4,11 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"regexp"
 	"strings"
 	"time"
 
@@ -293,7 +295,7 @@ func (p *Post) sendMail(ctx context.Context, l Letter) error {
 	if err != nil {
 		return err
 	}
-	return p.Mail.Send(ctx, m)
+	return discreet(p.Mail.Send(ctx, m))
 }
 
 func (p *Post) sendText(ctx context.Context, t Text) error {
@@ -313,7 +315,23 @@ func (p *Post) sendText(ctx context.Context, t Text) error {
 	if err != nil {
 		return err
 	}
-	return p.Text.Send(ctx, s)
+	return discreet(p.Text.Send(ctx, s))
+}
+
+// addresses are mail addresses and telephone numbers, as servers like to quote them when they refuse.
+var addresses = regexp.MustCompile(`"[^"]*"@[^\s<>"'(),;:]+|[^\s<>"'(),;:]+@[^\s<>"'(),;:]+|\+?[0-9][0-9 ()/-]{6,}[0-9]`)
+
+// discreet returns a failed delivery without the addresses its text may quote: what a log says of it names nobody. Its
+// kind stays.
+func discreet(err error) error {
+	if err == nil {
+		return nil
+	}
+	kind, cause := KindOf(err), err
+	if e, ok := errors.AsType[*Error](err); ok {
+		cause = e.Cause
+	}
+	return &Error{kind, errors.New(addresses.ReplaceAllString(cause.Error(), "[address]"))}
 }
 
 func data(e event.Event, name string) string {

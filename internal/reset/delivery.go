@@ -28,8 +28,8 @@ type Delivery struct {
 	NotMe     string // ticket of the "this was not me" link
 }
 
-// Send budgets of a person and day stand in Rates: three for each network, twelve for all strangers together. (Eight
-// more, kept for trusted browsers, come with those.) Beyond them one mail an hour tells whoever reads the mailbox.
+// Send budgets of a person and day stand in Rates: three for each network, twelve for all strangers together. Whoever
+// proved a first way is no stranger and has two thirds of that again. Beyond them one mail an hour tells whoever reads the mailbox.
 var (
 	floodNotice = rate{1, time.Hour}
 	cannotDaily = rate{1, 24 * time.Hour}

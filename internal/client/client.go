@@ -1,5 +1,5 @@
-// Package client holds the programs that may call regain. Today that is the connector, an identity provider that
-// provisions people by SCIM; apps and receivers join it later.
+// Package client holds the programs that have to do with regain: the connector, an identity provider that provisions
+// people by SCIM, and the app, which sends people here and gets them back.
 package client
 
 import (
@@ -37,6 +37,7 @@ type Connector struct {
 	Trust   Trust
 	Preset  Preset
 	Groups  bool // may its groups select a rule that asks for less
+	Roles   bool // may its groups make people staff
 	Tokens  []Token
 	Created time.Time
 	Updated time.Time

@@ -16,6 +16,7 @@ const (
 	RouteSecurity  Route = "security"  // tell the organisation's security contact
 	RouteReconcile Route = "reconcile" // find out what became of the write Event.Ref
 	RouteRetire    Route = "retire"    // end what outlived its time: attempts, typed names
+	RouteConfirm   Route = "confirm"   // deliver the code of enrolment Event.Ref
 )
 
 // Entry describes one type of event: where it goes, how long its work is worth doing, and what it means.
@@ -71,6 +72,35 @@ const (
 	MethodChanged     Type = "method.changed"
 	MethodRemoved     Type = "method.removed"
 
+	MethodConfirmAsked Type = "method.confirm_asked"
+	MethodConfirmSent  Type = "method.confirm_sent"
+	MethodConfirmWrong Type = "method.confirm_refused"
+	MethodLeaving      Type = "method.leaving"
+	MethodKept         Type = "method.kept"
+
+	IdentityMade     Type = "identity.made"
+	IdentityRefused  Type = "identity.refused"
+	SignInRefused    Type = "signin.refused"
+	SessionStarted   Type = "session.started"
+	SessionSteppedUp Type = "session.stepped_up"
+	SessionEnded     Type = "session.ended"
+	BrowserTrusted   Type = "browser.trusted"
+	BrowserForgotten Type = "browser.forgotten"
+
+	RegistrationSnoozed  Type = "registration.snoozed"
+	RegistrationReviewed Type = "registration.reviewed"
+	RegistrationRefused  Type = "registration.refused"
+
+	AppCreated    Type = "app.created"
+	AppChanged    Type = "app.changed"
+	AppDeleted    Type = "app.deleted"
+	RoleGranted   Type = "role.granted"
+	RoleRevoked   Type = "role.revoked"
+	StaffInvited  Type = "staff.invited"
+	StaffRefused  Type = "staff.refused"
+	PersonViewed  Type = "person.viewed"
+	AttemptViewed Type = "attempt.viewed"
+
 	ConnectorCreated Type = "connector.created"
 	ConnectorChanged Type = "connector.changed"
 	ConnectorDeleted Type = "connector.deleted"
@@ -123,6 +153,35 @@ var Catalogue = map[Type]Entry{
 	MethodProvisioned: {About: "a person was provisioned with a way to prove who they are; nobody is told, for nothing was there before"},
 	MethodChanged:     {About: "a method's state changed"},
 	MethodRemoved:     {Routes: []Route{RouteNotice}, About: "a way to prove who they are was removed from a person"},
+
+	MethodConfirmAsked: {Routes: []Route{RouteConfirm}, Life: 10 * time.Minute, About: "a code was asked for, to confirm an address that is being registered"},
+	MethodConfirmSent:  {About: "that code was handed over, or not, and why"},
+	MethodConfirmWrong: {About: "what should have confirmed a way was wrong"},
+	MethodLeaving:      {Routes: []Route{RouteNotice}, About: "a way will be removed once the hold after a reset has ended"},
+	MethodKept:         {Routes: []Route{RouteNotice}, About: "a way that was to be removed stays"},
+
+	IdentityMade:     {About: "a person was tied to their account at an identity provider"},
+	IdentityRefused:  {About: "somebody signed in at an identity provider and is nobody here, or not the one that account belongs to"},
+	SignInRefused:    {About: "an answer of an identity provider was refused, and why"},
+	SessionStarted:   {About: "a person signed in"},
+	SessionSteppedUp: {About: "a person signed in again, more strongly"},
+	SessionEnded:     {About: "a session ended: signed out here, at the identity provider, or elsewhere by the person"},
+	BrowserTrusted:   {Routes: []Route{RouteNotice}, About: "a person said that they trust a browser"},
+	BrowserForgotten: {About: "a trusted browser is trusted no more"},
+
+	RegistrationSnoozed:  {About: "a person put off registering"},
+	RegistrationReviewed: {About: "a person said that their ways are still right"},
+	RegistrationRefused:  {About: "the policy did not let a person change their ways, and why"},
+
+	AppCreated:    {About: "an app was registered"},
+	AppChanged:    {About: "an app's name or addresses changed, or it was disabled"},
+	AppDeleted:    {About: "an app was deleted"},
+	RoleGranted:   {About: "a claim or a group makes people staff from now on"},
+	RoleRevoked:   {About: "a claim or a group makes nobody staff any more"},
+	StaffInvited:  {About: "a link was made by which somebody may become staff"},
+	StaffRefused:  {About: "somebody without a role wanted to enter the console"},
+	PersonViewed:  {About: "staff looked at a person"},
+	AttemptViewed: {About: "staff looked at a try"},
 
 	ConnectorCreated: {About: "a connector was created"},
 	ConnectorChanged: {About: "a connector's trust, preset or tokens changed"},

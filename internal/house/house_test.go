@@ -22,7 +22,7 @@ const module = "github.com/regain-id/regain/"
 // The layers, for the table below: words ← rules ← edges ← app.
 const (
 	words = " event fault limit keyring message "
-	rules = " account client session method policy password reset staff "
+	rules = " account client session method passkey policy password register reset staff "
 )
 
 // mayImport is the whole architecture: package → what of ours it may import. Names without a slash are of internal/. A
@@ -40,12 +40,18 @@ var mayImport = map[string]string{
 	"internal/client":   words,
 	"internal/method":   words + "client",
 	"internal/password": words + "pkg/directory",
+	"internal/passkey":  words + "method",
 	"internal/policy":   words + "account client method password",
-	"internal/reset":    words + "account client method policy password pkg/directory",
+	"internal/register": words + "account client method passkey policy reset session",
+	"internal/reset":    words + "account client method passkey policy password pkg/directory",
+	"internal/session":  words + "account client method policy",
+	"internal/staff":    words + "account client method policy reset session",
 
 	// edges in: each translates one way of asking
-	"internal/portal":    words + rules + "web pkg/directory",
+	"internal/console":   words + rules + "signin web",
+	"internal/portal":    words + rules + "signin web pkg/directory",
 	"internal/provision": words + rules + "pkg/scim pkg/scim/filter pkg/scim/patch pkg/scim/schema pkg/scim/sqlfilter",
+	"internal/signin":    words + rules + "egress web",
 	"internal/web":       words + rules,
 
 	// edges out: each translates one thing needed
@@ -58,10 +64,11 @@ var mayImport = map[string]string{
 	"internal/work":             words + rules,
 
 	// app plugs the pieces together
-	"internal/app":    words + rules + "adapter/ldap adapter/memory config egress notify portal provision store store/migrations web work pkg/directory pkg/scim pkg/scim/filter pkg/scim/patch pkg/scim/schema pkg/scim/sqlfilter api",
-	"internal/config": "",
-	"cmd/regain":      "app config",
-	"api":             "",
+	"internal/app":     words + rules + "adapter/ldap adapter/memory config console demoidp egress notify portal provision signin store store/migrations web work pkg/directory pkg/scim pkg/scim/filter pkg/scim/patch pkg/scim/schema pkg/scim/sqlfilter api",
+	"internal/config":  "",
+	"internal/demoidp": "",
+	"cmd/regain":       "app config",
+	"api":              "",
 
 	// for strangers: nothing of internal
 	"pkg/directory":               "",

@@ -103,6 +103,7 @@ const (
 	ByConnector RootKind = "connector" // provisioned
 	ByDirectory RootKind = "directory" // listed by a directory
 	ByImport    RootKind = "import"    // imported from another system
+	ByIDP       RootKind = "idp"       // a sign-in at an identity provider
 )
 
 // Root is what a method's trust stands on.
@@ -166,6 +167,8 @@ type Method struct {
 	Created    time.Time
 	Confirmed  time.Time // by the person; zero until then
 	UsableFrom time.Time // held until then; zero: at once
+	Matures    time.Time // added in a session: the person's own from then on; zero: never
+	Leaves     time.Time // will be removed then, for a hold after a reset; zero: stays
 	RemovedAt  time.Time
 	LastUsed   time.Time
 	LastStep   int64 // last TOTP time step or HOTP counter accepted
@@ -190,6 +193,19 @@ func (m *Method) Rests(now time.Time) time.Time {
 		return m.UsableFrom
 	}
 	return time.Time{}
+}
+
+// Stands returns what the method's trust stands on now: what was added in a session is the person's own once it matured.
+func (m *Method) Stands(now time.Time) Root {
+	if m.Root.Kind == BySession && !m.Matures.IsZero() && !now.Before(m.Matures) {
+		return Root{Kind: ByPerson, ID: m.Person}
+	}
+	return m.Root
+}
+
+// Gone reports whether the method was removed, or was to be removed by now.
+func (m *Method) Gone(now time.Time) bool {
+	return m.Status == Removed || !m.Leaves.IsZero() && !now.Before(m.Leaves)
 }
 
 // Mask returns the destination with most of it hidden and a fixed number of dots, as it may be shown after a first

@@ -7,6 +7,7 @@ package policy
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -31,6 +32,8 @@ const (
 	Reset  Action = "reset"
 	Unlock Action = "unlock"
 	Change Action = "change"
+
+	Register Action = "register" // to add and remove ways; every rule allows it, under the conditions of its Registration
 )
 
 // Policy is one version of the rules. Version counts from 1; Hash is of the text it was read from.
@@ -67,6 +70,9 @@ type Rule struct {
 	OtherLogin bool     `yaml:"second_factor_at_sign_in" json:"second_factor_at_sign_in"` // the IdP demands a second factor: 8 characters may do
 	Hold       *Span    `yaml:"hold_new" json:"hold_new"`                                 // how long a new destination rests
 	HoldAfter  *Span    `yaml:"hold_after_reset" json:"hold_after_reset"`                 // how long adding and removing rests after a reset
+	Mature     *Span    `yaml:"mature_after" json:"mature_after"`                         // when a way that was added in a session is the person's own
+
+	Registration Registration `yaml:"registration" json:"registration"`
 }
 
 // Needs is how many proofs each action asks for; zero takes the default: 2 to reset, 1 to unlock, 1 to change (beside
@@ -181,6 +187,9 @@ func (p Policy) Check() error {
 		if r.Register < 0 || r.Register > 5 {
 			fault("%s: register: want 0 to 5, have %d", name, r.Register)
 		}
+		for _, err := range r.Registration.check() {
+			fault("%s: registration: %w", name, err)
+		}
 	}
 	return errors.Join(bad...)
 }
@@ -211,6 +220,8 @@ type Decision struct {
 	HoldNew   time.Duration `json:"hold_new"`
 	HoldAfter time.Duration `json:"hold_after"`
 	Protected bool          `json:"protected,omitempty"`
+
+	Registration Registering `json:"registration"`
 }
 
 // Decide applies the first matching rule. A group from a connector that is not trusted for it can only select a
@@ -273,6 +284,15 @@ func (r Rule) decision(version int64, a Action, from netip.Addr) Decision {
 	if r.HoldAfter != nil {
 		d.HoldAfter = time.Duration(*r.HoldAfter)
 	}
+	d.Registration = r.registering()
+	if a == Register {
+		// Where a try may start says nothing of where ways may be registered: that has networks of its own.
+		d.Proofs = cmp.Or(r.Proofs.Reset, 2)
+		if !within(r.Registration.Networks, from) {
+			d.Allowed, d.Why = false, "network"
+		}
+		return d
+	}
 	switch a {
 	case Reset:
 		d.Proofs = r.Proofs.Reset
@@ -287,13 +307,18 @@ func (r Rule) decision(version int64, a Action, from netip.Addr) Decision {
 	if len(r.Allow) > 0 && !slices.Contains(r.Allow, string(a)) {
 		d.Allowed, d.Why = false, "action"
 	}
-	if len(r.Networks) > 0 && !slices.ContainsFunc(r.Networks, func(n string) bool {
-		prefix, err := netip.ParsePrefix(n)
-		return err == nil && from.IsValid() && prefix.Contains(from.Unmap())
-	}) {
+	if !within(r.Networks, from) {
 		d.Allowed, d.Why = false, "network"
 	}
 	return d
+}
+
+// within reports whether an address is in one of the networks, or none is named.
+func within(networks []string, from netip.Addr) bool {
+	return len(networks) == 0 || slices.ContainsFunc(networks, func(n string) bool {
+		prefix, err := netip.ParsePrefix(n)
+		return err == nil && from.IsValid() && prefix.Contains(from.Unmap())
+	})
 }
 
 func kinds(names []string) []method.Kind {
@@ -320,6 +345,7 @@ func Stricter(a, b Decision) Decision {
 	out.HoldNew = max(a.HoldNew, b.HoldNew)
 	out.HoldAfter = max(a.HoldAfter, b.HoldAfter)
 	out.Protected = a.Protected || b.Protected
+	out.Registration = stricterRegistering(a.Registration, b.Registration)
 	out.Kinds = slices.DeleteFunc(slices.Clone(a.Kinds), func(k method.Kind) bool { return !slices.Contains(b.Kinds, k) })
 	switch {
 	case len(a.Required) == 0:

@@ -15,10 +15,14 @@ type Page struct {
 	// Problems are what is wrong with what was sent. With any, the status is 422 and the title says so; the template
 	// shows them by {{template "problems" .Problems}}.
 	Problems []Problem
-	Status   int           // 0 means 200, 422 with Problems, or 303 with Goto
-	Goto     string        // a path of this site to see next; Template is not used
-	Refresh  time.Duration // the browser asks for the page again after so long, without script; whole seconds
-	Cookies  []Cookie
+	Status   int    // 0 means 200, 422 with Problems, or 303 with Goto
+	Goto     string // a path of this site to see next; Template is not used
+	// Leave is an absolute address of another site to go to: an identity provider's, an app's registered one. It is chosen
+	// by us and never taken from a request. Chromium holds every hop after a post to form-action, so answer a post with a
+	// page that links to a GET which leaves.
+	Leave   string
+	Refresh time.Duration // the browser asks for the page again after so long, without script; whole seconds
+	Cookies []Cookie
 	// JSON, when not nil, is written instead of a template: for a page that programs may ask for, too.
 	JSON any
 }

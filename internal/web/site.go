@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"encoding/base32"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -109,6 +110,12 @@ func (s *Site) write(w *recorder, r *http.Request, p Page) error {
 			status = http.StatusSeeOther
 		}
 		w.Header().Set("Location", p.Goto)
+	} else if p.Leave != "" {
+		if !elsewhere(p.Leave) {
+			return errors.New("page leaves for what is no https address, or http on loopback")
+		}
+		status = cmp.Or(status, http.StatusSeeOther)
+		w.Header().Set("Location", p.Leave)
 	} else if p.JSON != nil {
 		if err := json.NewEncoder(&body).Encode(p.JSON); err != nil {
 			return fmt.Errorf("json: %w", err)
@@ -146,6 +153,15 @@ func local(to string) bool {
 	}
 	u, err := url.Parse(to)
 	return err == nil && u.Host == "" && u.Scheme == ""
+}
+
+// elsewhere reports whether an address is one to send a browser to: https, or http on loopback, without a user.
+func elsewhere(to string) bool {
+	u, err := url.Parse(to)
+	if err != nil || u.Host == "" || u.User != nil || u.Opaque != "" || strings.ContainsAny(to, "\\\r\n\t\x00 ") {
+		return false
+	}
+	return u.Scheme == "https" || u.Scheme == "http" && loopback(u.Hostname())
 }
 
 // ServeHTTP gives every request an id, the policy headers and a panic guard, and logs it by its route.

@@ -71,6 +71,18 @@ func post(path, body string) *http.Request {
 	return r
 }
 
+func TestAPageLeavesOnlyForWhatIsAnAddress(t *testing.T) {
+	for to, want := range map[string]bool{
+		"https://idp.example.org/authorize?x=1": true, "http://localhost:9000/a": true, "http://127.0.0.1:1/": true, "http://[::1]:1/": true,
+		"http://idp.example.org/": false, "//evil.example": false, "/local": false, "javascript:alert(1)": false, "https://a@evil.example/": false,
+		"https://idp.example.org\\@evil.example/": false, "https://idp.example.org/\r\nSet-Cookie: a=b": false, "": false,
+	} {
+		if got := elsewhere(to); got != want {
+			t.Errorf("%q: got %t, want %t", to, got, want)
+		}
+	}
+}
+
 func TestEveryKindOfAnswerCarriesThePolicyHeaders(t *testing.T) {
 	s, _ := testSite(t, nil)
 	s.Handle("GET", "/page", plain)

@@ -61,7 +61,7 @@ func inWords(d policy.Decision, kinds bool) string {
 	return s + ", " + strconv.Itoa(d.MinLength) + " characters"
 }
 
-var guideRow = regexp.MustCompile(`(?m)^\| (\S[^|]*?) +\| (reset|unlock|change) +\| (.*?) +\|$`)
+var guideRow = regexp.MustCompile(`(?m)^\| (\S[^|]*?) +\| (reset|unlock|change|register) +\| (.*?) +\|$`)
 
 // The rows of the table after an example are decided by the example, and by the last one before it where there are two
 // in a row: a row holds for at least one of them.

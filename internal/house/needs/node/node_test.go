@@ -9,9 +9,13 @@ import (
 )
 
 func TestPeersWrittenForNodeRun(t *testing.T) {
-	_, err := os.Stat("../../../app/testdata/node_modules/.bin/node")
+	const packages = "../../../app/testdata/node_modules/"
+	_, err := os.Stat(packages + ".bin/node")
+	if err == nil {
+		_, err = os.Stat(packages + "oidc-provider/package.json")
+	}
 	if err != nil {
-		err = errors.New("no Node.js for peers: run make node")
+		err = errors.New("no Node.js with its peers: run make install")
 	}
 	needs.Group(t, err)
 }

@@ -25,6 +25,30 @@ type Page struct {
 	Cookies []Cookie
 	// JSON, when not nil, is written instead of a template: for a page that programs may ask for, too.
 	JSON any
+	// File, when not nil, is sent instead of a template, to be saved and not shown.
+	File *File
+	// Frame is what stands around the page of somebody who is signed in; nil: nothing does.
+	Frame *Frame
+}
+
+// File is a text to save. Its name is one of ours, never a person's or a stranger's.
+type File struct {
+	Name string // like codes.txt
+	Text string // plain text in UTF-8
+}
+
+// Frame is what stands around a page of somebody who is signed in: who they are, the way out, and the rooms beside it.
+type Frame struct {
+	Name  string // of the person
+	Rooms []Room // with any, the page is a wide one with these links beside it; without, it is a narrow one: a step
+}
+
+// Room is one of the places somebody who is signed in goes to and fro between.
+type Room struct {
+	Path string
+	Icon string
+	Text message.Message
+	Here bool // the page is of this room
 }
 
 // Problem is one thing wrong with a form. Field is the id of the input at fault, "" for the form as a whole.

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"net/url"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/regain-id/regain/internal/message"
@@ -72,6 +73,9 @@ func (s *Site) funcs(lang string) template.FuncMap {
 
 func (s *Site) say(lang string, m message.Message) string { return s.tr.Render(lang, s.zoned(m)) }
 
+// Day is a point in time of which a page says the day alone, as an argument of a message: 22 November 2026.
+type Day time.Time
+
 // zoned puts every point in time in m into the zone of the site, which is the one the catalogue writes out.
 func (s *Site) zoned(m message.Message) message.Message {
 	if len(m.Args) == 0 {
@@ -82,6 +86,9 @@ func (s *Site) zoned(m message.Message) message.Message {
 		switch v := v.(type) {
 		case time.Time:
 			out.Args[name] = v.In(s.location)
+		case Day:
+			at := time.Time(v).In(s.location)
+			out.Args[name] = message.Key("time.day", "Day", at.Day(), "Month", message.Message{Key: "time.month." + strconv.Itoa(int(at.Month()))}, "Year", at.Year())
 		case message.Message:
 			out.Args[name] = s.zoned(v)
 		case []message.Message:
@@ -106,8 +113,12 @@ type layout struct {
 	Demo               *Demo
 	Assets             *assets
 	Languages          []languageLink
+	Frame              *Frame
 	Body               template.HTML
 }
+
+// Wide reports whether the page stands beside the links of a frame.
+func (l layout) Wide() bool { return l.Frame != nil && len(l.Frame.Rooms) > 0 }
 
 type languageLink struct{ Tag, Name, URL string }
 
@@ -123,7 +134,7 @@ func (s *Site) render(w io.Writer, r *Request, p Page) error {
 	}
 	l := layout{
 		Lang: r.Lang, Theme: r.theme, Title: s.say(r.Lang, p.Title), Wrong: len(p.Problems) > 0,
-		Organisation: s.org, Links: s.links, Demo: s.demo, Assets: s.assets,
+		Organisation: s.org, Links: s.links, Demo: s.demo, Assets: s.assets, Frame: p.Frame,
 		Body: template.HTML(body.String()), // our own template's output: already escaped where it is data
 	}
 	for _, lang := range s.tr.Languages() {

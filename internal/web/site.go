@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"mime"
 	"net/http"
 	"net/url"
 	"runtime/debug"
@@ -122,6 +123,11 @@ func (s *Site) write(w *recorder, r *http.Request, p Page) error {
 		}
 		status = cmp.Or(status, http.StatusOK)
 		w.Header().Set("Content-Type", "application/json")
+	} else if p.File != nil {
+		body.WriteString(p.File.Text)
+		status = cmp.Or(status, http.StatusOK)
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		w.Header().Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": p.File.Name}))
 	} else {
 		if err := s.render(&body, s.request(w, r), p); err != nil {
 			return err

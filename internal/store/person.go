@@ -130,6 +130,7 @@ type contactRow struct {
 	Key      string `json:"value_key"`
 	Type     string `json:"type_key"`
 	Primary  bool   `json:"is_primary"`
+	Ending   string `json:"ending"` // of a telephone number, for whoever is asked for its last digits
 }
 
 func contactRows(p *account.Person) []contactRow {
@@ -139,7 +140,11 @@ func contactRows(p *account.Person) []contactRow {
 		all  []account.Contact
 	}{{"emails", p.Emails}, {"phoneNumbers", p.Phones}} {
 		for i, c := range l.all {
-			rows = append(rows, contactRow{l.name, i, c.Value, schema.Fold(c.Value), schema.Fold(c.Type), c.Primary})
+			r := contactRow{List: l.name, Position: i, Value: c.Value, Key: schema.Fold(c.Value), Type: schema.Fold(c.Type), Primary: c.Primary}
+			if l.name == "phoneNumbers" {
+				r.Ending = phoneEnding(c.Value)
+			}
+			rows = append(rows, r)
 		}
 	}
 	return rows
@@ -148,12 +153,12 @@ func contactRows(p *account.Person) []contactRow {
 // Rows that come in numbers are written by one statement whose text does not depend on how many there are.
 var (
 	insertContacts = pair{
-		postgres: `INSERT INTO contacts (person, list, position, value, value_key, type_key, is_primary)
-			SELECT $1, list, position, value, nullif(value_key, ''), nullif(type_key, ''), is_primary FROM json_to_recordset($2::json)
-				AS c (list text, position bigint, value text, value_key text, type_key text, is_primary boolean)`,
-		sqlite: `INSERT INTO contacts (person, list, position, value, value_key, type_key, is_primary)
+		postgres: `INSERT INTO contacts (person, list, position, value, value_key, type_key, is_primary, ending)
+			SELECT $1, list, position, value, nullif(value_key, ''), nullif(type_key, ''), is_primary, ending FROM json_to_recordset($2::json)
+				AS c (list text, position bigint, value text, value_key text, type_key text, is_primary boolean, ending text)`,
+		sqlite: `INSERT INTO contacts (person, list, position, value, value_key, type_key, is_primary, ending)
 			SELECT $1, value ->> 'list', value ->> 'position', value ->> 'value', nullif(value ->> 'value_key', ''),
-				nullif(value ->> 'type_key', ''), value ->> 'is_primary'
+				nullif(value ->> 'type_key', ''), value ->> 'is_primary', value ->> 'ending'
 			FROM json_each($2)`,
 	}
 	insertLogins = pair{

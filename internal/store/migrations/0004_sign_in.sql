@@ -47,7 +47,8 @@ CREATE TABLE sessions (
 	seen      BIGINT NOT NULL,
 	expires   BIGINT NOT NULL,
 	ended     BIGINT NOT NULL,
-	why       TEXT   NOT NULL
+	why       TEXT   NOT NULL,
+	staffed   BIGINT NOT NULL DEFAULT 0 -- when a page for staff was last shown in it; nothing else moves it
 );
 CREATE INDEX sessions_person ON sessions (person, id);
 CREATE INDEX sessions_sid ON sessions (issuer, sid) WHERE sid <> '';
@@ -143,3 +144,13 @@ ALTER TABLE connectors ADD COLUMN roles BOOLEAN NOT NULL DEFAULT FALSE;
 ALTER TABLE methods ADD COLUMN matures BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE methods ADD COLUMN leaves BIGINT NOT NULL DEFAULT 0;
 CREATE INDEX methods_leaves ON methods (leaves) WHERE leaves > 0;
+
+-- What the console finds people by. The last digits of a provisioned number; '' for addresses and shorter numbers.
+ALTER TABLE contacts ADD COLUMN ending TEXT NOT NULL DEFAULT '';
+UPDATE contacts SET ending = substr(replace(replace(replace(replace(replace(value, ' ', ''), '-', ''), '.', ''), ')', ''), '/', ''),
+		length(replace(replace(replace(replace(replace(value, ' ', ''), '-', ''), '.', ''), ')', ''), '/', '')) - 3)
+	WHERE list = 'phoneNumbers' AND length(value) >= 4;
+CREATE INDEX contacts_ending ON contacts (ending, person) WHERE ending <> '';
+CREATE INDEX people_display_name ON people (display_name_key);
+CREATE INDEX people_given_name ON people (given_name_key);
+CREATE INDEX people_family_name ON people (family_name_key);

@@ -17,7 +17,7 @@ import (
 )
 
 // selectConnectors reads connectors with their tokens in one statement, a row for each token.
-const selectConnectors = `SELECT c.id, c.version, c.name, c.trust, c.preset, c.groups, c.created, c.updated, c.last,
+const selectConnectors = `SELECT c.id, c.version, c.name, c.trust, c.preset, c.groups, c.roles, c.created, c.updated, c.last,
 	coalesce(t.id, ''), t.hash, coalesce(t.created, 0), coalesce(t.expires, 0)
 	FROM connectors c LEFT JOIN connector_tokens t ON t.connector = c.id `
 
@@ -29,7 +29,7 @@ func (s *Store) connectors(ctx context.Context, r reader, where string, args ...
 		var c client.Connector
 		var k client.Token
 		var created, updated, last, made, expires int64
-		if err := row.Scan(&c.ID, &c.Version, &c.Name, &c.Trust, &c.Preset, &c.Groups, &created, &updated, &last, &k.ID, &k.Hash, &made, &expires); err != nil {
+		if err := row.Scan(&c.ID, &c.Version, &c.Name, &c.Trust, &c.Preset, &c.Groups, &c.Roles, &created, &updated, &last, &k.ID, &k.Hash, &made, &expires); err != nil {
 			return err
 		}
 		if n := len(all); n == 0 || all[n-1].ID != c.ID {
@@ -93,8 +93,8 @@ func (s *Store) CreateConnector(ctx context.Context, c *client.Connector, events
 		with = append(with, addToken(c.ID, c.Tokens[i]))
 	}
 	hit, err := s.commit(ctx, change{
-		first: statement(`INSERT INTO connectors (id, version, name, trust, preset, groups, created, updated, last)
-			VALUES ($1, 1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING`, c.ID, c.Name, string(c.Trust), string(c.Preset), c.Groups,
+		first: statement(`INSERT INTO connectors (id, version, name, trust, preset, groups, roles, created, updated, last)
+			VALUES ($1, 1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING`, c.ID, c.Name, string(c.Trust), string(c.Preset), c.Groups, c.Roles,
 			micros(c.Created), micros(c.Updated), micros(c.Last)),
 		with: with, events: events,
 	})
@@ -161,8 +161,8 @@ func (s *Store) UpdateConnector(ctx context.Context, id string, fn func(*client.
 					with = append(with, addToken(a.ID, *k))
 				}
 			}
-			first := statement(`UPDATE connectors SET version = version + 1, name = $3, trust = $4, preset = $5, groups = $6, created = $7, updated = $8
-				WHERE id = $1 AND version = $2`, a.ID, a.Version, a.Name, string(a.Trust), string(a.Preset), a.Groups, micros(a.Created), micros(a.Updated))
+			first := statement(`UPDATE connectors SET version = version + 1, name = $3, trust = $4, preset = $5, groups = $6, roles = $7, created = $8, updated = $9
+				WHERE id = $1 AND version = $2`, a.ID, a.Version, a.Name, string(a.Trust), string(a.Preset), a.Groups, a.Roles, micros(a.Created), micros(a.Updated))
 			result = a
 			result.Version++
 			return change{first: first, with: with}, nil

@@ -26,7 +26,8 @@ type tx interface {
 	// exec returns how many rows the statement touched.
 	exec(ctx context.Context, sql string, args ...any) (int64, error)
 	// lock says that rows of a table are about to be locked, and returns the clause that does it. It panics when the
-	// order person, attempt, method, challenge is not kept, for two closures that differ would deadlock.
+	// order person, attempt or session, method, challenge or enrolment, destination is not kept, for two closures that
+	// differ would deadlock.
 	lock(table lockable) string
 	kind() Kind
 }
@@ -66,6 +67,13 @@ const (
 	lockAttempt
 	lockMethod
 	lockChallenge
+	lockDestination
+)
+
+// Sessions stand where attempts stand, and enrolments where challenges do: no closure locks both.
+const (
+	lockSession   = lockAttempt
+	lockEnrolment = lockChallenge
 )
 
 // lockOrder checks that one transaction locks in one direction.
@@ -73,7 +81,7 @@ type lockOrder struct{ last lockable }
 
 func (o *lockOrder) next(table lockable) {
 	if table < o.last {
-		panic("store: rows are locked in the order person, attempt, method, challenge")
+		panic("store: rows are locked in the order person, attempt or session, method, challenge or enrolment, destination")
 	}
 	o.last = table
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/regain-id/regain/internal/event"
 	"github.com/regain-id/regain/internal/fault"
 	"github.com/regain-id/regain/internal/message"
+	"github.com/regain-id/regain/internal/staff"
 )
 
 // The kinds of members.
@@ -279,15 +280,16 @@ func (s *Store) MembersOf(ctx context.Context, group, after string, limit int) (
 const maxNesting = 10
 
 // A group counts as trusted only when every group on the way to it does: otherwise a connector that may not select a
-// weaker rule could put people into its own group within somebody else's.
-const membershipsOf = `WITH RECURSIVE up (grp, depth, trusted) AS (
-		SELECT m.grp, 1, CASE WHEN c.groups THEN 1 ELSE 0 END
+// weaker rule could put people into its own group within somebody else's. The same holds for making people staff.
+const membershipsOf = `WITH RECURSIVE up (grp, depth, trusted, roles) AS (
+		SELECT m.grp, 1, CASE WHEN c.groups THEN 1 ELSE 0 END, CASE WHEN c.roles THEN 1 ELSE 0 END
 		FROM members m JOIN groups g ON g.id = m.grp LEFT JOIN connectors c ON c.id = g.connector WHERE m.member = $1
 		UNION
-		SELECT m.grp, up.depth + 1, CASE WHEN up.trusted = 1 AND c.groups THEN 1 ELSE 0 END
+		SELECT m.grp, up.depth + 1, CASE WHEN up.trusted = 1 AND c.groups THEN 1 ELSE 0 END, CASE WHEN up.roles = 1 AND c.roles THEN 1 ELSE 0 END
 		FROM up JOIN members m ON m.member = up.grp JOIN groups g ON g.id = m.grp LEFT JOIN connectors c ON c.id = g.connector
 		WHERE up.depth < $2)
-	SELECT g.id, g.display_name, max(up.trusted), min(up.depth) FROM up JOIN groups g ON g.id = up.grp GROUP BY g.id, g.display_name ORDER BY g.id`
+	SELECT g.id, g.display_name, max(up.trusted), max(up.roles), min(up.depth) FROM up JOIN groups g ON g.id = up.grp
+	GROUP BY g.id, g.display_name ORDER BY g.id`
 
 // GroupOf is a group somebody is in.
 type GroupOf = account.GroupOf
@@ -295,8 +297,8 @@ type GroupOf = account.GroupOf
 // GroupsOf returns the groups a person, or a group, is in, directly or through other groups (ten deep), in order of id.
 func (s *Store) GroupsOf(ctx context.Context, member string) ([]GroupOf, error) {
 	return collect(ctx, s.db, func(row scanner) (g GroupOf, err error) {
-		var trusted, depth int
-		err = row.Scan(&g.ID, &g.Group, &trusted, &depth)
+		var trusted, roles, depth int
+		err = row.Scan(&g.ID, &g.Group, &trusted, &roles, &depth)
 		g.Trusted, g.Direct = trusted == 1, depth == 1
 		return g, err
 	}, membershipsOf, storable(member), maxNesting)
@@ -314,6 +316,17 @@ func (s *Store) Memberships(ctx context.Context, person string) ([]account.Membe
 		all[i] = g.Membership
 	}
 	return all, nil
+}
+
+// StaffGroups returns the groups a person is in, as GroupsOf. Roles says whether the connectors of all groups on some way
+// to it may make people staff; a group without a connector may not.
+func (s *Store) StaffGroups(ctx context.Context, person string) ([]staff.Group, error) {
+	return collect(ctx, s.db, func(row scanner) (g staff.Group, err error) {
+		var trusted, roles, depth int
+		err = row.Scan(&g.ID, &g.Group, &trusted, &roles, &depth)
+		g.Trusted, g.Roles = trusted == 1, roles == 1
+		return g, err
+	}, membershipsOf, storable(person), maxNesting)
 }
 
 // Missing returns those of ids that name neither a person (kind MemberUser), nor a group (MemberGroup), nor either (""),

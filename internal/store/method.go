@@ -18,7 +18,7 @@ import (
 
 // selectMethods reads methods with the wrapped key of their person, so that reading them is one statement for everybody.
 const selectMethods = `SELECT m.id, m.version, m.person, m.kind, m.status, m.root_kind, m.root_id, m.sealed, m.destination, m.attribute,
-	m.is_primary, m.uses, m.created, m.confirmed, m.usable_from, m.removed_at, m.last_used, m.last_step, m.failures, k.wrapped
+	m.is_primary, m.uses, m.created, m.confirmed, m.usable_from, m.removed_at, m.last_used, m.last_step, m.failures, m.matures, m.leaves, k.wrapped
 	FROM methods m LEFT JOIN person_keys k ON k.person = m.person `
 
 // sealedMethod is what a method's sealed column holds.
@@ -47,12 +47,13 @@ func (s *Store) methodReader() func(scanner) (method.Method, error) {
 	return func(row scanner) (m method.Method, err error) {
 		var sealed, wrapped []byte
 		var uses string
-		var created, confirmed, usable, removed, used int64
+		var created, confirmed, usable, removed, used, matures, leaves int64
 		if err := row.Scan(&m.ID, &m.Version, &m.Person, &m.Kind, &m.Status, &m.Root.Kind, &m.Root.ID, &sealed, &m.DestinationHash, &m.Attribute,
-			&m.Primary, &uses, &created, &confirmed, &usable, &removed, &used, &m.LastStep, &m.Failures, &wrapped); err != nil {
+			&m.Primary, &uses, &created, &confirmed, &usable, &removed, &used, &m.LastStep, &m.Failures, &matures, &leaves, &wrapped); err != nil {
 			return m, err
 		}
 		m.Created, m.Confirmed, m.UsableFrom, m.RemovedAt, m.LastUsed = moment(created), moment(confirmed), moment(usable), moment(removed), moment(used)
+		m.Matures, m.Leaves = moment(matures), moment(leaves)
 		if uses != "" {
 			if err := json.Unmarshal([]byte(uses), &m.Usage); err != nil {
 				return m, fmt.Errorf("method %s: %w", m.ID, err)
@@ -124,6 +125,7 @@ func (s *Store) plainMethod(m method.Method) method.Method {
 	m.DestinationHash = s.DestinationHash(m.Kind, m.Destination)
 	m.Created, m.Confirmed, m.UsableFrom = stored(m.Created), stored(m.Confirmed), stored(m.UsableFrom)
 	m.RemovedAt, m.LastUsed = stored(m.RemovedAt), stored(m.LastUsed)
+	m.Matures, m.Leaves = stored(m.Matures), stored(m.Leaves)
 	if len(m.Secret) == 0 {
 		m.Secret = nil
 	}
@@ -197,7 +199,7 @@ func (s *Store) methodRow(key keyring.PersonKey, m *method.Method) ([]any, error
 	}
 	return []any{string(m.Kind), string(m.Status), string(m.Root.Kind), m.Root.ID, key.Seal(plain, "methods", m.ID, "sealed"), destination,
 		m.Attribute, m.Primary, uses, micros(m.Created), micros(m.Confirmed), micros(m.UsableFrom), micros(m.RemovedAt), micros(m.LastUsed),
-		m.LastStep, m.Failures}, err
+		m.LastStep, m.Failures, micros(m.Matures), micros(m.Leaves)}, err
 }
 
 func (s *Store) insertMethod(ctx context.Context, t tx, key keyring.PersonKey, m *method.Method) error {
@@ -207,8 +209,8 @@ func (s *Store) insertMethod(ctx context.Context, t tx, key keyring.PersonKey, m
 	}
 	m.Version = 0 // becomes 1
 	_, err = t.exec(ctx, `INSERT INTO methods (id, person, since, version, kind, status, root_kind, root_id, sealed, destination, attribute, is_primary,
-			uses, created, confirmed, usable_from, removed_at, last_used, last_step, failures)
-		VALUES ($1, $2, $3, 1, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)`,
+			uses, created, confirmed, usable_from, removed_at, last_used, last_step, failures, matures, leaves)
+		VALUES ($1, $2, $3, 1, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)`,
 		append([]any{m.ID, m.Person, micros(m.Created)}, row...)...)
 	if violates(err, "methods_pkey", "methods.id") {
 		return &TakenError{"id"}
@@ -227,7 +229,7 @@ func (s *Store) updateMethod(ctx context.Context, t tx, key keyring.PersonKey, w
 	}
 	return once(ctx, t, statement(`UPDATE methods SET version = version + 1, since = CASE WHEN CAST($3 AS BIGINT) < 0 THEN since ELSE CAST($3 AS BIGINT) END, kind = $4, status = $5,
 			root_kind = $6, root_id = $7, sealed = $8, destination = $9, attribute = $10, is_primary = $11, uses = $12, created = $13, confirmed = $14,
-			usable_from = $15, removed_at = $16, last_used = $17, last_step = $18, failures = $19
+			usable_from = $15, removed_at = $16, last_used = $17, last_step = $18, failures = $19, matures = $20, leaves = $21
 		WHERE id = $1 AND person = $2`, append([]any{m.ID, m.Person, since}, row...)...))
 }
 
@@ -241,25 +243,30 @@ func (s *Store) CreateMethods(ctx context.Context, person string, methods []meth
 		if _, err := s.saveMethods(ctx, t, person, nil, methods); err != nil {
 			return nil, err
 		}
-		for i := range codes {
-			c := &codes[i]
-			if c.ID == "" {
-				c.ID = newID()
-			}
-			n, err := t.exec(ctx, `INSERT INTO recovery_codes (id, person, method, selector, hash, used)
-				SELECT $1, $2, $3, $4, $5, $6 WHERE EXISTS (SELECT 1 FROM methods WHERE id = $3 AND person = $2)`,
-				c.ID, person, c.Method, c.Selector, c.Hash, micros(c.Used))
-			if err == nil && n != 1 {
-				err = errors.New("recovery code of a method the person does not have")
-			}
-			if err != nil {
-				return nil, err
-			}
-		}
-		return events, nil
+		return events, insertCodes(ctx, t, person, codes)
 	})
 	if err != nil {
 		return fmt.Errorf("create methods: %w", err)
+	}
+	return nil
+}
+
+// insertCodes adds recovery codes to methods of a person whose row is locked.
+func insertCodes(ctx context.Context, t tx, person string, codes []method.Code) error {
+	for i := range codes {
+		c := &codes[i]
+		if c.ID == "" {
+			c.ID = newID()
+		}
+		n, err := t.exec(ctx, `INSERT INTO recovery_codes (id, person, method, selector, hash, used)
+			SELECT $1, $2, $3, $4, $5, $6 WHERE EXISTS (SELECT 1 FROM methods WHERE id = $3 AND person = $2)`,
+			c.ID, person, c.Method, c.Selector, c.Hash, micros(c.Used))
+		if err == nil && n != 1 {
+			err = errors.New("recovery code of a method the person does not have")
+		}
+		if err != nil {
+			return err
+		}
 	}
 	return nil
 }

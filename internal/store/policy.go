@@ -9,15 +9,18 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
+	"github.com/regain-id/regain/internal/client"
 	"github.com/regain-id/regain/internal/event"
 	"github.com/regain-id/regain/internal/fault"
 	"github.com/regain-id/regain/internal/message"
 	"github.com/regain-id/regain/internal/method"
 	"github.com/regain-id/regain/internal/policy"
 	"github.com/regain-id/regain/internal/reset"
+	"github.com/regain-id/regain/internal/staff"
 )
 
 const selectPolicy = `SELECT version, hash, body, by_whom, applied FROM policies `
@@ -133,7 +136,7 @@ var (
 	_ reset.Policies = (*Store)(nil)
 )
 
-// Cached is a store that keeps the policy and the connectors' trust in memory. An app polls Refresh each second; whoever
+// Cached is a store that keeps the policy, the connectors' trust, the apps and the rules of roles in memory. An app polls Refresh each second; whoever
 // finds what is kept older than MaxStale refreshes it first, so that a poll that hangs leaves nothing old in force.
 // Versions of the policy never change and are kept for good. Safe for concurrent use.
 //
@@ -151,6 +154,8 @@ type kept struct {
 	generation int64
 	policy     policy.Policy
 	trusts     method.Trusts
+	apps       []client.App
+	roles      []staff.Rule
 }
 
 // MaxStale is how old what a Cached keeps may be before it looks again by itself.
@@ -159,10 +164,10 @@ const MaxStale = 3 * time.Second
 // maxVersions is how many versions of the policy are kept in memory; attempts live for hours, so few are asked for.
 const maxVersions = 16
 
-// Cached returns the store with policy and trust kept in memory.
+// Cached returns the store with what changes seldom kept in memory.
 func (s *Store) Cached() *Cached { return &Cached{Store: s, versions: map[int64]policy.Policy{}} }
 
-// Refresh reads the generation and, when it has moved, policy and trust.
+// Refresh reads the generation and, when it has moved, what is kept.
 func (c *Cached) Refresh(ctx context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -185,7 +190,15 @@ func (c *Cached) refresh(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		c.kept = &kept{generation, p, trusts}
+		apps, err := c.Store.Apps(ctx)
+		if err != nil {
+			return err
+		}
+		roles, err := c.Store.RoleRules(ctx)
+		if err != nil {
+			return err
+		}
+		c.kept = &kept{generation, p, trusts, apps, roles}
 	}
 	c.read = now
 	return nil
@@ -218,6 +231,43 @@ func (c *Cached) Trusts(ctx context.Context) (method.Trusts, error) {
 		return nil, err
 	}
 	return maps.Clone(k.trusts), nil
+}
+
+// Apps returns all apps in order of key.
+func (c *Cached) Apps(ctx context.Context) ([]client.App, error) {
+	k, err := c.current(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all := slices.Clone(k.apps)
+	for i := range all {
+		all[i] = plainApp(all[i])
+	}
+	return all, nil
+}
+
+// App returns an app by its key, disabled or not; nil when there is none.
+func (c *Cached) App(ctx context.Context, key string) (*client.App, error) {
+	k, err := c.current(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, a := range k.apps {
+		if a.Key == key {
+			a = plainApp(a)
+			return &a, nil
+		}
+	}
+	return nil, nil
+}
+
+// RoleRules returns what makes people staff, oldest first.
+func (c *Cached) RoleRules(ctx context.Context) ([]staff.Rule, error) {
+	k, err := c.current(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return slices.Clone(k.roles), nil
 }
 
 // PolicyVersion returns one version, which never changes. fault.NotFound when there is none.

@@ -71,7 +71,7 @@ CREATE TABLE enrolments (
 	session     TEXT   NOT NULL, -- the one it was begun in; no other may go on with it
 	kind        TEXT   NOT NULL,
 	state       TEXT   NOT NULL,
-	sealed      BYTEA  NOT NULL, -- JSON under the person's key: destination, seed, what the person calls it
+	sealed      BYTEA,           -- JSON under the person's key: destination, seed, what the person calls it; NULL once it is over
 	destination BYTEA,           -- keyed hash
 	tries       BIGINT NOT NULL,
 	sends       BIGINT NOT NULL,
@@ -154,3 +154,5 @@ CREATE INDEX contacts_ending ON contacts (ending, person) WHERE ending <> '';
 CREATE INDEX people_display_name ON people (display_name_key);
 CREATE INDEX people_given_name ON people (given_name_key);
 CREATE INDEX people_family_name ON people (family_name_key);
+-- By it a person is found at their first sign-in, whichever connector brought them.
+CREATE INDEX people_external_id ON people (external_id);

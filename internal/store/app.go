@@ -1,0 +1,148 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+
+	"github.com/regain-id/regain/internal/client"
+	"github.com/regain-id/regain/internal/event"
+	"github.com/regain-id/regain/internal/fault"
+	"github.com/regain-id/regain/internal/message"
+)
+
+const selectApps = `SELECT id, version, key, name, returns, disabled, created, updated FROM apps `
+
+func readApp(row scanner) (a client.App, err error) {
+	var returns string
+	var created, updated int64
+	if err := row.Scan(&a.ID, &a.Version, &a.Key, &a.Name, &returns, &a.Disabled, &created, &updated); err != nil {
+		return a, err
+	}
+	a.Created, a.Updated = moment(created), moment(updated)
+	if err := json.Unmarshal([]byte(returns), &a.Returns); err != nil {
+		return a, fmt.Errorf("app %s: %w", a.Key, err)
+	}
+	return a, nil
+}
+
+// plainApp returns an app as it reads once it was stored.
+func plainApp(a client.App) client.App {
+	a.Returns, a.Created, a.Updated = listOf(a.Returns), stored(a.Created), stored(a.Updated)
+	return a
+}
+
+// appRow is an app as stored, but for id and version.
+func appRow(a *client.App) ([]any, error) {
+	if err := a.Check(); err != nil {
+		return nil, fault.Wrap(fault.Invalid, message.Key("error.bad_request"), err)
+	}
+	returns, err := jsonOf(a.Returns)
+	return []any{a.Key, a.Name, returns, a.Disabled, micros(a.Created), micros(a.Updated)}, errors.Join(err, allStorable(a.Name))
+}
+
+// Apps returns all apps in order of key; see Cached.
+func (s *Store) Apps(ctx context.Context) ([]client.App, error) {
+	return collect(ctx, s.db, readApp, selectApps+`ORDER BY key`)
+}
+
+// App returns an app by its key, disabled or not; nil when there is none. See Cached.
+func (s *Store) App(ctx context.Context, key string) (*client.App, error) {
+	found, err := collect(ctx, s.db, readApp, selectApps+`WHERE key = $1`, storable(key))
+	if err != nil || len(found) == 0 {
+		return nil, err
+	}
+	return &found[0], nil
+}
+
+// CreateApp inserts an app with the events in one commit and moves the generation. It gives the app an id where it has
+// none and version 1. fault.Invalid when Check refuses it; *TakenError when the key is another app's.
+func (s *Store) CreateApp(ctx context.Context, a *client.App, events ...event.Event) error {
+	if a.ID == "" {
+		a.ID = newID()
+	}
+	a.Version = 1
+	row, err := appRow(a)
+	hit := false
+	if err == nil {
+		hit, err = s.commit(ctx, change{
+			first: statement(`INSERT INTO apps (id, version, key, name, returns, disabled, created, updated)
+				VALUES ($1, 1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING`, append([]any{a.ID}, row...)...),
+			with: []stmt{moveGeneration()}, events: events,
+		})
+	}
+	if err == nil && !hit {
+		err = &TakenError{"key"}
+	}
+	if err != nil {
+		return fmt.Errorf("create app: %w", err)
+	}
+	return nil
+}
+
+// UpdateApp runs change on an app and commits it with the events; the generation moves. The closure may run more than
+// once; ErrUnchanged from it, or an app left as it was, writes nothing. It returns the app as it is afterwards. Errors as
+// CreateApp; fault.NotFound when there is none of that key.
+func (s *Store) UpdateApp(ctx context.Context, key string, fn func(*client.App) ([]event.Event, error)) (*client.App, error) {
+	type changing struct{ before, after client.App }
+	var result client.App
+	err := update(ctx, s,
+		func(ctx context.Context, r reader) (changing, error) {
+			found, err := collect(ctx, r, readApp, selectApps+`WHERE key = $1`, storable(key))
+			if err == nil && len(found) == 0 {
+				err = notFound("app", key)
+			}
+			if err != nil {
+				return changing{}, err
+			}
+			result = plainApp(found[0])
+			return changing{before: found[0], after: plainApp(found[0])}, nil
+		},
+		func(c *changing) ([]event.Event, error) {
+			events, err := fn(&c.after)
+			if err != nil {
+				return nil, err
+			}
+			c.after = plainApp(c.after)
+			c.after.ID, c.after.Version = c.before.ID, c.before.Version
+			if reflect.DeepEqual(plainApp(c.before), c.after) {
+				return nil, ErrUnchanged
+			}
+			return events, nil
+		},
+		func(c changing) (change, error) {
+			row, err := appRow(&c.after)
+			result = c.after
+			result.Version++
+			return change{
+				first: statement(`UPDATE apps SET version = version + 1, key = $3, name = $4, returns = $5, disabled = $6, created = $7, updated = $8
+					WHERE id = $1 AND version = $2`, append([]any{c.after.ID, c.after.Version}, row...)...),
+				with: []stmt{moveGeneration()},
+			}, err
+		})
+	switch {
+	case errors.Is(err, ErrUnchanged):
+		return &result, nil
+	case violates(err, "apps_key_key", "apps.key"):
+		err = &TakenError{"key"}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("update app: %w", err)
+	}
+	return &result, nil
+}
+
+// DeleteApp deletes an app, with the events in one commit; the generation moves. fault.NotFound when there is none of
+// that key.
+func (s *Store) DeleteApp(ctx context.Context, key string, events ...event.Event) error {
+	hit, err := s.commit(ctx, change{first: statement(`DELETE FROM apps WHERE key = $1`, storable(key)), with: []stmt{moveGeneration()}, events: events})
+	if err == nil && !hit {
+		err = notFound("app", key)
+	}
+	if err != nil {
+		return fmt.Errorf("delete app: %w", err)
+	}
+	return nil
+}

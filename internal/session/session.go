@@ -56,7 +56,7 @@ type Session struct {
 	Seen    time.Time
 	Expires time.Time
 	Ended   time.Time
-	Why     string // signed_out, replaced, idp, elsewhere, expired
+	Why     string // one of the Why constants
 
 	// Read with the session in one join, never written with it.
 	LiveEpoch  int64

@@ -127,6 +127,20 @@ func (p *Person) Reactivate(actor string, now time.Time) []event.Event {
 	return []event.Event{event.New(now, event.PersonReactivated, actor, p.ID, "", event.Success)}
 }
 
+// Paused reports whether whoever provisions the person said that they may not reset by themselves: then no way of theirs
+// counts, and none may be added that would.
+func (p *Person) Paused() bool {
+	var attrs struct {
+		Regain struct {
+			ResetAllowed *bool `json:"resetAllowed"`
+		} `json:"urn:ietf:params:scim:schemas:extension:regain:2.0:User"`
+	}
+	if len(p.Attrs) == 0 || json.Unmarshal(p.Attrs, &attrs) != nil {
+		return false
+	}
+	return attrs.Regain.ResetAllowed != nil && !*attrs.Regain.ResetAllowed
+}
+
 // NoticeAddresses returns every e-mail address the person was provisioned with, primary first, without repeats: the
 // corporate mailbox is always told of what happened, though it is never a way to prove anything.
 func (p *Person) NoticeAddresses() []string {

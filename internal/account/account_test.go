@@ -70,3 +70,15 @@ func TestTheClaimThatNamesAnAccount(t *testing.T) {
 		}
 	}
 }
+
+func TestAPersonIsPausedOnlyWhenTheirConnectorSaysSo(t *testing.T) {
+	for attrs, want := range map[string]bool{
+		"": false, "{}": false, "{": false, `{"urn:ietf:params:scim:schemas:extension:regain:2.0:User":{}}`: false,
+		`{"urn:ietf:params:scim:schemas:extension:regain:2.0:User":{"resetAllowed":true}}`:  false,
+		`{"urn:ietf:params:scim:schemas:extension:regain:2.0:User":{"resetAllowed":false}}`: true,
+	} {
+		if got := (&Person{Attrs: []byte(attrs)}).Paused(); got != want {
+			t.Errorf("%s: paused %v", attrs, got)
+		}
+	}
+}

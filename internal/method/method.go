@@ -126,9 +126,13 @@ func (t Trusts) Of(r Root) client.Trust {
 	return client.TrustOne
 }
 
-// Collide reports whether proofs standing on the two roots count once: the same session, pass, connector or import,
-// unless that source is trusted for all. The root person never collides.
+// Collide reports whether proofs standing on the two roots count once: the same pass, connector or import, unless that
+// source is trusted for all. The root person never collides. Sessions collide with each other whichever they are: each
+// step-up makes a new one, and whoever took somebody's sign-in over would else have two roots by stepping up twice.
 func (t Trusts) Collide(a, b Root) bool {
+	if a.Kind == BySession && b.Kind == BySession {
+		return true
+	}
 	return a.Kind != ByPerson && a == b && t.Of(a) != client.TrustAll
 }
 

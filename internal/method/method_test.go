@@ -34,6 +34,7 @@ func TestRootsCollideUnlessTheyAreThePersonsOrTrustedForAll(t *testing.T) {
 		"another one trusted":       {hr, hr, Trusts{other: client.TrustAll}, true},
 		"confirmed by the person":   {own, own, nil, false},
 		"one session":               {session, session, nil, true},
+		"one session after another": {session, Root{BySession, "s2"}, nil, true},
 		"a session and a connector": {session, hr, nil, false},
 	} {
 		if got := c.trust.Collide(c.a, c.b); got != c.want {

@@ -3,10 +3,9 @@ package provision
 import (
 	"encoding/base32"
 	"encoding/json"
+	"errors"
 	"slices"
 	"strings"
-
-	"github.com/nyaruka/phonenumbers"
 
 	"github.com/regain-id/regain/internal/account"
 	"github.com/regain-id/regain/internal/method"
@@ -74,66 +73,23 @@ func (s *service) destination(attr string, kind method.Kind, value string) (stri
 	return "", nil
 }
 
-// maxAddress is the longest address, in bytes (RFC 5321 §4.5.3.1.3, less the brackets).
-const maxAddress = 254
-
-// plainAddress accepts one address and nothing else: no name, no list, no quoting, no comment, no second line. Codes go to
-// what is accepted here, so everything two readers could read differently is refused.
+// plainAddress accepts one address and nothing else.
 func plainAddress(attr, value string) (string, error) {
-	refuse := schema.Invalid(schema.InvalidValue, attr, "want one plain e-mail address such as ada@example.org, in ASCII")
-	local, domain, ok := strings.Cut(value, "@")
-	if !ok || len(value) > maxAddress || len(local) > 64 || !dotted(local, isAtom) || !dotted(domain, isLabel) || !strings.Contains(domain, ".") {
-		return "", refuse
+	to, err := method.Address(value)
+	if err != nil {
+		return "", schema.Invalid(schema.InvalidValue, attr, "want one plain e-mail address such as ada@example.org, in ASCII")
 	}
-	for label := range strings.SplitSeq(domain, ".") {
-		if len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' {
-			return "", refuse
-		}
-	}
-	return value, nil
+	return to, nil
 }
 
-// dotted reports whether s is parts of such bytes with single dots between them.
-func dotted(s string, part func(byte) bool) bool {
-	for p := range strings.SplitSeq(s, ".") {
-		if p == "" {
-			return false
-		}
-		for i := range len(p) {
-			if !part(p[i]) {
-				return false
-			}
-		}
-	}
-	return true
-}
-
-func isLabel(c byte) bool {
-	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-'
-}
-
-// isAtom is atext of RFC 5322 §3.2.3.
-func isAtom(c byte) bool { return isLabel(c) || strings.IndexByte("!#$%&'*+/=?^_`{|}~", c) >= 0 }
-
-// number reads a phone number as people write it and returns it in E.164. Letters, extensions and numbers that exist
-// nowhere are refused, and so are those whose caller pays more than for a call.
+// number reads a phone number as people write it and returns it in E.164.
 func (s *service) number(attr, value string) (string, error) {
-	refuse := schema.Invalid(schema.InvalidValue, attr, "want one phone number that can be called, such as +49 171 3920001")
-	text := strings.TrimPrefix(value, "tel:")
-	if len(text) > 40 || strings.Trim(text, "0123456789+-.()/ ") != "" || strings.LastIndexByte(text, '+') > strings.IndexByte(text, '+') {
-		return "", refuse
-	}
-	n, err := phonenumbers.Parse(text, s.Region)
-	if err != nil || n.GetExtension() != "" || !phonenumbers.IsValidNumber(n) {
-		return "", refuse
-	}
-	switch phonenumbers.GetNumberType(n) {
-	case phonenumbers.PREMIUM_RATE, phonenumbers.SHARED_COST, phonenumbers.PAGER, phonenumbers.UAN, phonenumbers.VOICEMAIL:
+	to, err := method.Number(value, s.Region)
+	switch {
+	case errors.Is(err, method.ErrPremium):
 		return "", schema.Invalid(schema.InvalidValue, attr, "premium numbers, pagers and mailboxes take no codes")
-	}
-	to := phonenumbers.Format(n, phonenumbers.E164)
-	if len(to) > 1+15 { // ITU-T E.164 §6.1; some numbering plans of the library know longer ones
-		return "", refuse
+	case err != nil:
+		return "", schema.Invalid(schema.InvalidValue, attr, "want one phone number that can be called, such as +49 171 3920001")
 	}
 	return to, nil
 }

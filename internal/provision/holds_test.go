@@ -238,7 +238,7 @@ func FuzzADestinationIsNeverTwo(f *testing.F) {
 	s := &service{Config: Config{Region: "DE"}}
 	f.Fuzz(func(t *testing.T, text string) {
 		if to, err := plainAddress("x", text); err == nil {
-			if to != text || len(to) > maxAddress {
+			if to != text || len(to) > method.MaxAddress {
 				t.Errorf("%q became %q", text, to)
 			}
 			at := 0

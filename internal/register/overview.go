@@ -50,9 +50,15 @@ type Own struct {
 
 // Due is what a sign-in is to be interrupted for.
 type Due struct {
-	Mode    policy.Mode   // Off: nothing
-	Why     string        // missing or reconfirm
+	Mode    policy.Mode   // Off: nothing. Invited: it may be put off. Required: not any more
+	Why     string        // Missing or Reconfirm
 	Missing int           // how many ways more
-	Snooze  time.Duration // for how long it may be put off; 0: it may not
+	Snooze  time.Duration // for how long it may be put off; 0: until the next sign-in
 	Snoozes int           // how often more
 }
+
+// Why a sign-in is interrupted.
+const (
+	Missing   = "missing"   // there are fewer ways than the policy asks for
+	Reconfirm = "reconfirm" // it is time to look whether they are still right
+)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/regain-id/regain/internal/account"
+	"github.com/regain-id/regain/internal/client"
 	"github.com/regain-id/regain/internal/event"
 	"github.com/regain-id/regain/internal/method"
 	"github.com/regain-id/regain/internal/policy"
@@ -46,7 +47,7 @@ const (
 
 // Enrolment is one way on its way. Version guards every write of it.
 type Enrolment struct {
-	ID      string // UUIDv7; a delivered code is derived from it with a key and stored nowhere
+	ID      string // UUIDv7; delivered codes and the challenge of a passkey are derived from it with a key and stored nowhere
 	Version int64
 	Person  string
 	Epoch   int64
@@ -83,6 +84,10 @@ type Store interface {
 	Methods(ctx context.Context, person string) ([]method.Method, error)
 	Memberships(ctx context.Context, person string) ([]account.Membership, error)
 	Trusts(ctx context.Context) (method.Trusts, error)
+	// Connectors returns those who bring people and ways, for their names.
+	Connectors(ctx context.Context) ([]client.Connector, error)
+	// CodesLeft counts the unused recovery codes of a person, by method.
+	CodesLeft(ctx context.Context, person string) (map[string]int, error)
 
 	// PutEnrolment inserts an enrolment and leaves every other open one of its session, in one commit with the events.
 	PutEnrolment(ctx context.Context, e *Enrolment, events ...event.Event) error
@@ -96,7 +101,6 @@ type Store interface {
 	UpdateEnrolment(ctx context.Context, id string, change func(*Enrolment) ([]event.Event, error)) (*Enrolment, error)
 	// ClaimConfirm moves the delivery of an enrolment's code from asked to sending, for one caller only.
 	ClaimConfirm(ctx context.Context, id string) (bool, error)
-	SetConfirm(ctx context.Context, id string, state reset.SendState) error
 
 	// ChangeMethods changes a person's ways in one commit: person, session and methods are locked in that order and handed
 	// to change with the enrolment, if one is named. Shared tells for how many other people the enrolment's destination
@@ -112,6 +116,8 @@ type Store interface {
 	Registration(ctx context.Context, person string) (Record, error)
 	// PutRegistration keeps it, in one commit with the events.
 	PutRegistration(ctx context.Context, r Record, events ...event.Event) error
+	// Record writes facts that come with no other change.
+	Record(ctx context.Context, events ...event.Event) error
 }
 
 // Changing is what ChangeMethods hands out and takes back.
@@ -127,4 +133,11 @@ type Changing struct {
 // Policies answers which policy is in force.
 type Policies interface {
 	Policy(ctx context.Context) (policy.Policy, error)
+}
+
+// Keys is what the service needs of the keyring.
+type Keys interface {
+	Hash(purpose string, parts ...string) []byte
+	Code(challenge string, digits int) string
+	HashSecret(secret string) (string, error)
 }

@@ -212,8 +212,8 @@ func TestMatchTOTPFollowsRFC6238AppendixB(t *testing.T) {
 
 func TestCodesAreTakenAsPeopleTypeThem(t *testing.T) {
 	for typed, want := range map[string]string{"1234 5678": "12345678", "1234-5678": "12345678", " 1234\u00a05678\t": "12345678", "１２３４５６７８": "12345678"} {
-		if got := tidy(typed); got != want {
-			t.Errorf("tidy(%q) = %q, want %q", typed, got, want)
+		if got := Tidy(typed); got != want {
+			t.Errorf("Tidy(%q) = %q, want %q", typed, got, want)
 		}
 	}
 	if got := TidyRecovery("abcd-efgo il12-3456"); got != "ABCDEFG01112345"+"6" {

@@ -185,7 +185,7 @@ func (s *Service) standing(ctx context.Context, a *Attempt) (*subject, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &subject{person: p, methods: methods, trusts: trusts, decision: d, corporate: s.Corporate}, nil
+	return &subject{person: p, methods: Standing(methods, s.Now()), trusts: trusts, decision: d, corporate: s.Corporate}, nil
 }
 
 // subject is the person behind an attempt, or nobody, and what the policy asks of them.
@@ -342,7 +342,7 @@ func (s *Service) Check(ctx context.Context, a *Attempt, o Origin, challengeID, 
 	if err != nil {
 		return nil, err
 	}
-	m, err := s.verify(ctx, u, a, c, tidy(code), now)
+	m, err := s.verify(ctx, u, a, c, Tidy(code), now)
 	if err != nil {
 		return nil, err
 	}
@@ -395,8 +395,8 @@ func (s *Service) resolve(ctx context.Context, a *Attempt, now time.Time) (*Atte
 	return a, err
 }
 
-// tidy removes what people and phones put into codes: spaces, dashes, and full-width digits become plain.
-func tidy(code string) string {
+// Tidy removes what people and phones put into codes: spaces, dashes, and full-width digits become plain.
+func Tidy(code string) string {
 	if len(code) > 200 {
 		return ""
 	}

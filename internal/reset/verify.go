@@ -24,7 +24,7 @@ const (
 // TidyRecovery returns a recovery code as it is compared: upper case, without spaces and dashes, and with the letters
 // that look like digits read as those.
 func TidyRecovery(code string) string {
-	return strings.NewReplacer("O", "0", "I", "1", "L", "1").Replace(strings.ToUpper(tidy(code)))
+	return strings.NewReplacer("O", "0", "I", "1", "L", "1").Replace(strings.ToUpper(Tidy(code)))
 }
 
 func (s *Service) verifyRecovery(ctx context.Context, u *subject, a *Attempt, code string, now time.Time) (*method.Method, error) {

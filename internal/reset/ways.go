@@ -133,7 +133,7 @@ func provable(k method.Kind) bool {
 
 // reachable reports whether the methods usable now can, with the proofs there are, meet the decision: it tries every
 // way of adding methods that count beside each other. People have few methods, so the search is small; it is bounded
-// by the three proofs a policy may ask for.
+// by the proofs asked for, three at most in a policy, and one more where one of a kind is required.
 func (u *subject) reachable(a *Attempt, d policy.Decision, now time.Time) bool {
 	try := Attempt{Proofs: slices.Clone(a.Proofs)}
 	var grow func(depth int) bool
@@ -157,7 +157,7 @@ func (u *subject) reachable(a *Attempt, d policy.Decision, now time.Time) bool {
 		}
 		return false
 	}
-	return grow(4)
+	return grow(max(d.Proofs, 1) + 1)
 }
 
 // Refresh re-evaluates the policy for an attempt that is proving or proved, and takes it back a step when its proofs

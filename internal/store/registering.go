@@ -137,3 +137,16 @@ func (c *changingMethods) save(ctx context.Context, s *Store, t tx) error {
 	}
 	return once(ctx, t, save)
 }
+
+// CodesLeft counts the unused recovery codes of a person, by method.
+func (s *Store) CodesLeft(ctx context.Context, person string) (map[string]int, error) {
+	left := map[string]int{}
+	err := s.db.query(ctx, func(row scanner) error {
+		var id string
+		var n int
+		err := row.Scan(&id, &n)
+		left[id] = n
+		return err
+	}, `SELECT method, count(*) FROM recovery_codes WHERE person = $1 AND used = 0 GROUP BY method`, storable(person))
+	return left, err
+}

@@ -1,6 +1,7 @@
 package reset
 
 import (
+	"bytes"
 	"context"
 	"time"
 
@@ -110,13 +111,25 @@ func choose(u *subject, c *Challenge, now time.Time) (best *method.Method, why s
 	case !u.decision.Allowed:
 		return nil, u.decision.Why, time.Time{}
 	case best != nil:
-		return best, "", time.Time{}
+		return u.confirmed(best, now), "", time.Time{}
 	case resting != nil:
 		return nil, "held", resting.UsableFrom
 	case !u.owns():
 		return nil, "never_registered", time.Time{}
 	}
 	return nil, "kind", time.Time{}
+}
+
+// confirmed returns the person's own way to the same destination, where there is one beside what a source brought: it counts
+// by itself.
+func (u *subject) confirmed(m *method.Method, now time.Time) *method.Method {
+	own := u.find(func(o *method.Method) bool {
+		return o.Kind == m.Kind && o.Root.Kind == method.ByPerson && bytes.Equal(o.DestinationHash, m.DestinationHash) && u.usable(o, now)
+	})
+	if own != nil && m.DestinationHash != nil && m.Root.Kind != method.ByPerson {
+		return own
+	}
+	return m
 }
 
 // owns reports whether the person has any method at all.

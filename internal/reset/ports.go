@@ -58,6 +58,9 @@ type Secrets interface {
 	// Failed counts one more wrong try in a row of a method and disables it at method.MaxFailures.
 	Failed(ctx context.Context, methodID string, now time.Time, spent event.Event) error
 	Worked(ctx context.Context, methodID string, now time.Time) error
+	// UpdatePerson changes a person, of any connector when it is empty, with their methods in one commit: the counter of a
+	// passkey moves behind their lock.
+	UpdatePerson(ctx context.Context, id, connector string, change func(*account.Person, *[]method.Method) ([]event.Event, error)) (*account.Person, error)
 }
 
 // Writes keeps password writes and links.

@@ -19,11 +19,12 @@ import (
 	"github.com/regain-id/regain/internal/limit"
 	"github.com/regain-id/regain/internal/message"
 	"github.com/regain-id/regain/internal/method"
+	"github.com/regain-id/regain/internal/passkey"
 	"github.com/regain-id/regain/internal/password"
 	"github.com/regain-id/regain/internal/policy"
 )
 
-// Config is what a Service is made of. Every field is needed but Wait.
+// Config is what a Service is made of. Passkeys, SignIns, Corporate, Rates and Crash may be empty.
 type Config struct {
 	Store       Store
 	Limits      limit.Spender
@@ -31,6 +32,8 @@ type Config struct {
 	Policies    Policies
 	Directories []Directory
 	Kinds       func() []method.Kind // kinds that are set up here: mail without corporate domains is not
+	Passkeys    *passkey.Relying     // nil: passkeys prove nothing here
+	SignIns     []string             // identity providers where a sign-in can be known to need no password; none: no such way
 	Passwords   Passwords
 	Corporate   []string // domains of mailboxes opened with the very password; never used to prove anything
 	Rates       Rates
@@ -185,7 +188,7 @@ func (s *Service) standing(ctx context.Context, a *Attempt) (*subject, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &subject{person: p, methods: Standing(methods, s.Now()), trusts: trusts, decision: d, corporate: s.Corporate}, nil
+	return &subject{person: p, methods: Standing(methods, s.Now()), trusts: trusts, decision: d, corporate: s.Corporate, providers: s.SignIns}, nil
 }
 
 // subject is the person behind an attempt, or nobody, and what the policy asks of them.
@@ -196,6 +199,7 @@ type subject struct {
 	decision policy.Decision
 
 	corporate []string
+	providers []string // where people can sign in without the password
 }
 
 // usable reports whether a method counts now: active, of an allowed kind, not resting, trusted at all, and not among
@@ -249,9 +253,16 @@ func (s *Service) decide(ctx context.Context, a *Attempt, p *account.Person, gro
 		}
 		d = policy.Stricter(d, before.Decide(st, a.Action))
 	}
-	set := s.Kinds()
+	set := s.set()
 	d.Kinds = slices.DeleteFunc(slices.Clone(d.Kinds), func(k method.Kind) bool { return !slices.Contains(set, k) })
 	return d, nil
+}
+
+// set returns the kinds that are set up here.
+func (s *Service) set() []method.Kind {
+	return slices.DeleteFunc(slices.Clone(s.Kinds()), func(k method.Kind) bool {
+		return k == method.Passkey && s.Passkeys == nil || k == method.IDP && len(s.SignIns) == 0
+	})
 }
 
 // Offered returns the kinds a page may offer before it knows who is asking: the union over all rules, as far as they
@@ -261,7 +272,7 @@ func (s *Service) Offered(ctx context.Context) ([]method.Kind, error) {
 	if err != nil {
 		return nil, err
 	}
-	set := s.Kinds()
+	set := s.set()
 	return slices.DeleteFunc(p.Offered(), func(k method.Kind) bool { return !slices.Contains(set, k) }), nil
 }
 
@@ -287,8 +298,12 @@ func (s *Service) Ask(ctx context.Context, a *Attempt, o Origin, kind method.Kin
 		if err != nil {
 			return nil, err
 		}
-		ok := slices.ContainsFunc(u.methods, func(m method.Method) bool {
-			return m.ID == methodID && m.Kind == kind && u.usable(&m, now) && a.Counts(&m, u.trusts)
+		ways := u.methods
+		if kind == method.IDP {
+			methodID, ways = signInMethod, u.signIns()
+		}
+		ok := slices.ContainsFunc(ways, func(m method.Method) bool {
+			return (m.ID == methodID || kind == method.IDP) && m.Kind == kind && u.usable(&m, now) && a.Counts(&m, u.trusts)
 		})
 		if !ok {
 			return nil, &fault.Error{Kind: fault.Invalid, Say: message.Key("reset.way.choose"), Field: "way"}
@@ -317,52 +332,16 @@ func (s *Service) Ask(ctx context.Context, a *Attempt, o Origin, kind method.Kin
 	return c, err
 }
 
-// Check judges a code. The try is counted first, in a commit of its own; then the same statements run whoever the
-// attempt is about. Every refusal is the same refusal.
+// Check judges a code, or the JSON a browser made of Options. The try is counted first, in a commit of its own; then the
+// same statements run whoever the attempt is about. Every refusal is the same refusal.
 func (s *Service) Check(ctx context.Context, a *Attempt, o Origin, challengeID, code string) (*Attempt, error) {
 	now := s.Now()
 	if err := s.spend(ctx, now, s.bucket(rate{s.Rates.ChecksPerOrigin, time.Hour}, "check", o.Prefix().String())); err != nil {
 		return nil, err
 	}
-	if err := a.Alive(now); err != nil {
-		return nil, err
-	}
-	c, err := s.Store.Try(ctx, challengeID, a.ID, now)
-	if err != nil {
-		return nil, err
-	}
-	s.Crash("after-try")
-	if c == nil {
-		c = &Challenge{Kind: method.Email, ID: "none", Attempt: a.ID} // spent, past or foreign: the work below stays the same
-	}
-	if a, err = s.resolve(ctx, a, now); err != nil {
-		return nil, err
-	}
-	u, err := s.standing(ctx, a)
-	if err != nil {
-		return nil, err
-	}
-	m, err := s.verify(ctx, u, a, c, Tidy(code), now)
-	if err != nil {
-		return nil, err
-	}
-	if m == nil {
-		return nil, s.refuse(ctx, a, c, now)
-	}
-	s.Crash("before-proof")
-	a, err = s.Store.UpdateAttempt(ctx, a.ID, func(a *Attempt) ([]event.Event, error) {
-		return a.Prove(m, c.ID, u.decision, u.trusts, now)
+	return s.check(ctx, a, challengeID, now, func(u *subject, a *Attempt, c *Challenge) (*method.Method, error) {
+		return s.verify(ctx, u, a, c, code, now)
 	})
-	if err != nil {
-		return nil, err
-	}
-	s.Crash("after-proof")
-	if !m.Kind.First() {
-		if err := s.Store.Worked(ctx, m.ID, now); err != nil {
-			s.Log.WarnContext(ctx, "count of wrong tries not reset", "method", m.ID, "err", err)
-		}
-	}
-	return a, nil
 }
 
 func (s *Service) refuse(ctx context.Context, a *Attempt, c *Challenge, now time.Time) error {
@@ -413,6 +392,10 @@ func Tidy(code string) string {
 
 // verify returns the method the code proves, or nil. It does the same work for a person and for nobody.
 func (s *Service) verify(ctx context.Context, u *subject, a *Attempt, c *Challenge, code string, now time.Time) (*method.Method, error) {
+	if c.Kind == method.Passkey {
+		return s.verifyPasskey(ctx, u, a, c, code, now)
+	}
+	code = Tidy(code)
 	switch {
 	case c.Kind.Delivered():
 		right := subtle.ConstantTimeCompare([]byte(s.Keys.Code(c.ID, CodeDigits)), []byte(code)) == 1

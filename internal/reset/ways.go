@@ -55,6 +55,9 @@ func (s *Service) Ways(ctx context.Context, a *Attempt) (*Ways, error) {
 	now := s.Now()
 	w := &Ways{Needed: u.decision.Proofs, Have: len(a.Proofs)}
 	for _, k := range u.decision.Kinds {
+		if signIns := u.signIns(); k == method.IDP && slices.ContainsFunc(signIns, func(m method.Method) bool { return u.usable(&m, now) && a.Counts(&m, u.trusts) }) {
+			w.Ways = append(w.Ways, Way{Kind: k, Method: signInMethod})
+		}
 		for i := range u.methods {
 			m := &u.methods[i]
 			if m.Kind != k || !u.listed(m) || !provable(m.Kind) {
@@ -67,9 +70,12 @@ func (s *Service) Ways(ctx context.Context, a *Attempt) (*Ways, error) {
 				continue
 			}
 			way := Way{Kind: k, Method: m.ID, Masked: m.Mask(), Label: m.Display, Until: m.Rests(now)}
-			if way.Until.IsZero() {
+			switch {
+			case way.Until.IsZero() && k == method.Passkey && slices.ContainsFunc(w.Ways, func(o Way) bool { return o.Kind == k }):
+				// One is enough to be asked for: the browser offers all of them.
+			case way.Until.IsZero():
 				w.Ways = append(w.Ways, way)
-			} else {
+			default:
 				w.Resting = append(w.Resting, way)
 			}
 		}
@@ -128,14 +134,14 @@ func (s *Service) Proved(ctx context.Context, a *Attempt) ([]Way, error) {
 
 // provable reports whether this build can put the kind to the test.
 func provable(k method.Kind) bool {
-	return k.Delivered() || k == method.RecoveryCode || k == method.TOTP
+	return k.Delivered() || k == method.RecoveryCode || k == method.TOTP || k == method.Passkey || k == method.IDP
 }
 
 // reachable reports whether the methods usable now can, with the proofs there are, meet the decision: it tries every
 // way of adding methods that count beside each other. People have few methods, so the search is small; it is bounded
 // by the proofs asked for, three at most in a policy, and one more where one of a kind is required.
 func (u *subject) reachable(a *Attempt, d policy.Decision, now time.Time) bool {
-	try := Attempt{Proofs: slices.Clone(a.Proofs)}
+	try, all := Attempt{Proofs: slices.Clone(a.Proofs)}, slices.Concat(u.methods, u.signIns())
 	var grow func(depth int) bool
 	grow = func(depth int) bool {
 		if try.Meets(d) {
@@ -144,8 +150,8 @@ func (u *subject) reachable(a *Attempt, d policy.Decision, now time.Time) bool {
 		if depth == 0 {
 			return false
 		}
-		for i := range u.methods {
-			m := &u.methods[i]
+		for i := range all {
+			m := &all[i]
 			if !u.usable(m, now) || !provable(m.Kind) || !try.Counts(m, u.trusts) || len(try.Proofs) == 0 && !m.Kind.First() {
 				continue
 			}

@@ -1,6 +1,10 @@
 package notify
 
-import "github.com/regain-id/regain/internal/message"
+import (
+	"time"
+
+	"github.com/regain-id/regain/internal/message"
+)
 
 // FloodLetter tells the owner that far more codes were asked for than may be sent, and that this harms nothing.
 func FloodLetter(e Envelope, o Origin, reference string) Letter {
@@ -82,13 +86,16 @@ const (
 	MethodRemoved  MethodChange = "method_removed"
 	MethodChanged  MethodChange = "method_changed"
 	MethodDisabled MethodChange = "method_disabled" // after too many wrong tries
+	MethodLeaving  MethodChange = "method_leaving"  // will be removed; Method.Until
+	MethodKept     MethodChange = "method_kept"     // was to be removed and stays
 )
 
 // Method is a way to prove who somebody is, as a notice tells of it.
 type Method struct {
 	Change MethodChange
-	Kind   string // email, sms, …
-	Masked string // a masked destination or a label; "" for none
+	Kind   string    // email, sms, …
+	Masked string    // a masked destination or a label; "" for none
+	Until  time.Time // rests, or stays, until then; in the person's zone; zero for neither
 	Origin Origin
 	NotMe  string
 }
@@ -96,7 +103,7 @@ type Method struct {
 // MethodLetter tells of a change to somebody's ways to prove who they are.
 func MethodLetter(e Envelope, m Method) Letter {
 	switch m.Change {
-	case MethodAdded, MethodRemoved, MethodChanged, MethodDisabled:
+	case MethodAdded, MethodRemoved, MethodChanged, MethodDisabled, MethodLeaving, MethodKept:
 	default:
 		m.Change = MethodChanged
 	}
@@ -111,14 +118,31 @@ func MethodLetter(e Envelope, m Method) Letter {
 		Lead:    message.Message{Key: key + ".lead", Args: map[string]any{"Way": way}},
 		Paragraphs: []message.Message{
 			message.Key("mail.method.when", "Origin", m.Origin.Message()),
-			{Key: key + ".next"},
+			{Key: key + ".next", Args: map[string]any{"Until": m.Until}},
 		},
 		Link: notMe(m.NotMe),
+	}
+	if m.Change == MethodAdded && !m.Until.IsZero() {
+		l.Paragraphs = append(l.Paragraphs, message.Key("mail.method_added.rests", "Until", m.Until))
 	}
 	if m.NotMe == "" {
 		l.Paragraphs = append(l.Paragraphs, message.Key("mail.method.not_me"))
 	}
 	return l
+}
+
+// BrowserLetter tells that somebody said they trust a browser.
+func BrowserLetter(e Envelope, o Origin) Letter {
+	return Letter{
+		ID: e.ID, Lang: e.Lang, To: e.To,
+		Subject: message.Key("mail.browser_trusted.subject"),
+		Lead:    message.Key("mail.browser_trusted.lead"),
+		Paragraphs: []message.Message{
+			message.Key("mail.method.when", "Origin", o.Message()),
+			message.Key("mail.browser_trusted.next"),
+			message.Key("mail.method.not_me"),
+		},
+	}
 }
 
 // TestLetter shows that mail works.

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"github.com/regain-id/regain/internal/event"
 	"github.com/regain-id/regain/internal/fault"
 	"github.com/regain-id/regain/internal/method"
+	"github.com/regain-id/regain/internal/register"
 	"github.com/regain-id/regain/internal/reset"
 )
 
@@ -24,6 +26,13 @@ type Flow interface {
 	Prepare(ctx context.Context, challenge string) (*reset.Delivery, error)
 	Delivered(ctx context.Context, d *reset.Delivery, class string) error
 	NotMe(attempt string) string
+}
+
+// Registering is what the post needs of registering: which code confirms which address, and a place to say what became of
+// it.
+type Registering interface {
+	Prepare(ctx context.Context, enrolment string) (*register.Delivery, error)
+	Delivered(ctx context.Context, d *register.Delivery, class string) error
 }
 
 // Book is where the post looks up what happened and whom to tell.
@@ -54,6 +63,7 @@ type Guard interface {
 // repeatable: a letter that is sent again carries the same id, a text message is claimed once.
 type Post struct {
 	Flow         Flow
+	Register     Registering // nil: no address is confirmed here
 	Book         Book
 	Printer      *Printer
 	Mail         MailSender
@@ -74,12 +84,16 @@ const letterKind = "letter"
 
 // Handlers returns the handler of each kind of work that sends something.
 func (p *Post) Handlers() map[string]event.Handler {
-	return map[string]event.Handler{
+	out := map[string]event.Handler{
 		string(event.RouteCode):     p.code,
 		string(event.RouteNotice):   p.notice,
 		string(event.RouteSecurity): p.security,
 		letterKind:                  p.letter,
 	}
+	if p.Register != nil {
+		out[string(event.RouteConfirm)] = p.confirm
+	}
+	return out
 }
 
 // code delivers the code of one challenge.
@@ -156,15 +170,14 @@ func (p *Post) receivers(ctx context.Context, person string, texts bool) ([]rece
 			return
 		}
 		seen[key] = true
-		h := sha256.Sum256([]byte(person + "\x00" + key))
-		out = append(out, receiver{ref: hex.EncodeToString(h[:12]), address: address, text: text})
+		out = append(out, receiver{ref: refOf(person, address), address: address, text: text})
 	}
 	for _, a := range who.NoticeAddresses() {
 		add(a, false)
 	}
 	for _, m := range methods {
 		switch {
-		case m.Status == method.Removed && p.Now().Sub(m.RemovedAt) > 30*24*time.Hour, m.Status == method.Pending:
+		case m.Status == method.Pending || m.Gone(p.Now().Add(-toldFor)) && p.Now().Sub(m.RemovedAt) > toldFor:
 		case m.Kind == method.Email:
 			add(m.Destination, false)
 		case m.Kind == method.SMS && texts && p.Text != nil:
@@ -172,6 +185,36 @@ func (p *Post) receivers(ctx context.Context, person string, texts bool) ([]rece
 		}
 	}
 	return out, who, nil
+}
+
+// toldFor is how long an address that was taken away is still told.
+const toldFor = 30 * 24 * time.Hour
+
+// refOf names one address of a person in a row of work, without saying it.
+func refOf(person, address string) string {
+	h := sha256.Sum256([]byte(person + "\x00" + account.Fold(address)))
+	return hex.EncodeToString(h[:12])
+}
+
+// others returns the receivers without the address that a person has just added themselves: it is where they read the code
+// a moment ago, and all others are told. Where there is no other it is.
+func (p *Post) others(ctx context.Context, e event.Event, to []receiver) ([]receiver, error) {
+	if e.Type != event.MethodAdded || !strings.HasPrefix(e.Actor, "person:") {
+		return to, nil
+	}
+	methods, err := p.Book.Methods(ctx, e.Subject)
+	if err != nil {
+		return nil, err
+	}
+	rest := slices.DeleteFunc(slices.Clone(to), func(r receiver) bool {
+		return slices.ContainsFunc(methods, func(m method.Method) bool {
+			return m.ID == data(e, "method") && m.Destination != "" && refOf(e.Subject, m.Destination) == r.ref
+		})
+	})
+	if len(rest) == 0 {
+		return to, nil
+	}
+	return rest, nil
 }
 
 // texted says which notices also go to phones: those of what was done, not those that only explain.
@@ -191,6 +234,9 @@ func (p *Post) notice(ctx context.Context, i event.Item) error {
 	}
 	to, _, err := p.receivers(ctx, e.Subject, texted(e.Type))
 	if err != nil {
+		return err
+	}
+	if to, err = p.others(ctx, e, to); err != nil {
 		return err
 	}
 	if len(to) == 0 {
@@ -257,7 +303,12 @@ func (p *Post) outcome(i event.Item, err error, again bool) error {
 
 // lang is the person's own language, else that of the pages they just went through, else the operator's.
 func (p *Post) lang(who *account.Person, tried string) string {
-	for _, tag := range []string{who.Language, tried} {
+	return p.langOf(who.Language, tried)
+}
+
+// langOf is the first of the languages that is known, else the operator's.
+func (p *Post) langOf(tags ...string) string {
+	for _, tag := range tags {
 		if tag != "" {
 			return p.Printer.catalogue.Match(tag)
 		}
@@ -370,6 +421,12 @@ func (p *Post) compose(env Envelope, e event.Event) (Letter, bool) {
 		return MethodLetter(env, p.method(e, MethodRemoved)), true
 	case event.MethodSpent:
 		return MethodLetter(env, p.method(e, MethodDisabled)), true
+	case event.MethodLeaving:
+		return MethodLetter(env, p.method(e, MethodLeaving)), true
+	case event.MethodKept:
+		return MethodLetter(env, p.method(e, MethodKept)), true
+	case event.BrowserTrusted:
+		return BrowserLetter(env, p.origin(e)), true
 	}
 	return Letter{}, false
 }
@@ -390,10 +447,7 @@ func (p *Post) cannot(e event.Event) Cannot {
 	c := Cannot{Kind: data(e, "kind"), Origin: p.origin(e), Reference: data(e, "reference")}
 	switch why := data(e, "why"); why {
 	case "held":
-		c.Reason = HeldUntil
-		if until, err := time.Parse(time.RFC3339, data(e, "until")); err == nil {
-			c.Until = until.In(p.Zone)
-		}
+		c.Reason, c.Until = HeldUntil, p.until(e)
 	case "kind":
 		c.Reason = KindNotAvailable
 	default:
@@ -403,7 +457,16 @@ func (p *Post) cannot(e event.Event) Cannot {
 }
 
 func (p *Post) method(e event.Event, c MethodChange) Method {
-	return Method{Change: c, Kind: data(e, "kind"), Masked: e.Private["to"], Origin: p.origin(e)}
+	return Method{Change: c, Kind: data(e, "kind"), Masked: e.Private["to"], Until: p.until(e), Origin: p.origin(e)}
+}
+
+// until returns the time an event says that something lasts, in the zone people live in; zero when it says none.
+func (p *Post) until(e event.Event) time.Time {
+	t, err := time.Parse(time.RFC3339, data(e, "until"))
+	if err != nil {
+		return time.Time{}
+	}
+	return t.In(p.Zone)
 }
 
 // Check reports what is missing for the post to work at all.

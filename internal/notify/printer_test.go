@@ -72,12 +72,15 @@ func everything(lang string) (letters map[string]Letter, texts map[string]Text) 
 	for _, r := range []Reason{NeverRegistered, TooFew, KindNotAvailable, Disabled, Paused, NotInScope, NotThisAction, NotThisNetwork, Protected, HeldUntil, NoAccount, "what nobody knows"} {
 		letters["cannot "+string(r)] = CannotLetter(e, Cannot{Reason: r, Kind: "recovery-code", Until: when, Origin: Origin{When: when}, Reference: "KTRW-49MP"})
 	}
-	for _, c := range []MethodChange{MethodAdded, MethodRemoved, MethodChanged, MethodDisabled, "other"} {
+	for _, c := range []MethodChange{MethodAdded, MethodRemoved, MethodChanged, MethodDisabled, MethodLeaving, MethodKept, "other"} {
 		for _, k := range []string{"email", "sms", "voice", "totp", "hotp", "passkey", "recovery-code", "pass", "question", "idp", "vouch", "external"} {
-			letters["method "+string(c)+" "+k] = MethodLetter(e, Method{Change: c, Kind: k, Masked: "a•••@e•••.org", Origin: origin})
+			letters["method "+string(c)+" "+k] = MethodLetter(e, Method{Change: c, Kind: k, Masked: "a•••@e•••.org", Until: when, Origin: origin})
 		}
 	}
 	letters["method with link"] = MethodLetter(e, Method{Change: MethodAdded, Kind: "sms", Origin: origin, NotMe: notMeURL})
+	c := Confirm{Name: "Ada Lovelace", Code: "73920146", Minutes: 10, Origin: origin}
+	letters["confirm"], texts["confirm"] = ConfirmLetter(e, c), ConfirmText(s, c)
+	letters["browser"] = BrowserLetter(e, origin)
 	letters["flood"] = FloodLetter(e, origin, "KTRW-49MP")
 	letters["test"], texts["test"] = TestLetter(e), TestText(s)
 	return letters, texts

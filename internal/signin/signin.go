@@ -99,7 +99,7 @@ type Provider struct {
 }
 
 // Handler answers a request of somebody who is signed in.
-type Handler func(*web.Request, *session.Session) (web.Page, error)
+type Handler = func(*web.Request, *session.Session) (web.Page, error)
 
 // Config is what a Door is made of. Sessions, Base, Now and Log are needed.
 type Config struct {

@@ -33,7 +33,8 @@ func (c Config) Check() error {
 	k.address(c)
 	k.organisation(c)
 	k.directories(c.Directories)
-	k.link(c.Link.Directory)
+	k.idps(c.IDPs)
+	k.link(c.Link)
 	k.mail(c.Mail)
 	k.sms(c.SMS)
 	if c.SecurityContact != "" {
@@ -259,10 +260,14 @@ func (k *checker) dn(key, s string, required bool) {
 	}
 }
 
-func (k *checker) link(l LinkDirectory) {
-	k.oneOf("link.directory.person", l.Person, "userName", "externalId", "emails.work")
-	if !attributeName.MatchString(l.Attribute) {
-		k.fault("link.directory.attribute", "want an attribute such as uid, have %q", l.Attribute)
+func (k *checker) link(l Link) {
+	k.oneOf("link.directory.person", l.Directory.Person, "userName", "externalId", "emails.work")
+	if !attributeName.MatchString(l.Directory.Attribute) {
+		k.fault("link.directory.attribute", "want an attribute such as uid, have %q", l.Directory.Attribute)
+	}
+	k.oneOf("link.signin.person", l.SignIn.Person, "userName", "externalId", "emails.work")
+	if !claimName.MatchString(l.SignIn.Claim) {
+		k.fault("link.signin.claim", "want a claim such as preferred_username, have %q", l.SignIn.Claim)
 	}
 }
 

@@ -8,7 +8,10 @@
 // What people may do, and which proofs they need, is policy and stands in the database; see policy_file.
 package config
 
-import "net/netip"
+import (
+	"net/netip"
+	"time"
+)
 
 // Config is the whole configuration. BaseURL and one directory are a working single node on SQLite. The comments of the
 // fields are what Render and so `regain config show` print: there is no second description to fall behind.
@@ -34,10 +37,13 @@ type Config struct {
 	Languages    Languages    `key:"languages"`
 	// The password directories, in the order in which they are asked. At least one.
 	Directories []Directory `key:"directories"`
-	Link        Link        `key:"link"`
-	Mail        Mail        `key:"mail"`
-	SMS         SMS         `key:"sms"`
-	Password    Password    `key:"password"`
+	// Where people and staff sign in: OpenID Connect providers. Default none: nobody signs in, and ways are only
+	// provisioned. With several, people choose.
+	IDPs     []IDP    `key:"idps"`
+	Link     Link     `key:"link"`
+	Mail     Mail     `key:"mail"`
+	SMS      SMS      `key:"sms"`
+	Password Password `key:"password"`
 	// A YAML file of policy rules, applied once for each new content. Default none: the rules in the database stay.
 	PolicyFile string `key:"policy_file"`
 	// The mail address told when somebody says "this was not me". Default none: it stands in the events only.
@@ -155,9 +161,88 @@ type DirectoryTimeouts struct {
 	Request Duration `key:"request"`
 }
 
+// StepUpRequest is how a provider is asked for a stronger sign-in.
+type StepUpRequest string
+
+// The ways to ask.
+const (
+	StepUpACRValues  StepUpRequest = "acr_values"  // by the standard parameter
+	StepUpClaimsACR  StepUpRequest = "claims_acr"  // as an essential claim
+	StepUpClaimsACRS StepUpRequest = "claims_acrs" // Entra ID's authentication contexts
+	StepUpNone       StepUpRequest = "none"        // not at all: the provider decides by itself
+)
+
+// IDP is one identity provider at which people sign in.
+type IDP struct {
+	// A short name for paths, logs and events: a to z, 0 to 9 and -, at most 32. Unique, and never changed later: it is
+	// part of the redirect address registered with the provider, BASE_URL/signin/NAME/callback. Required.
+	Name string `key:"name"`
+	// What people read when they choose. Default: the name.
+	Label string `key:"label"`
+	// The provider's issuer, to the letter as its discovery document says it. Required. For Entra ID the one with your
+	// tenant's id, never "common" or "organizations".
+	Issuer string `key:"issuer"`
+	// The id under which this program is registered there. Required.
+	ClientID string `key:"client_id"`
+	// Its secret. Default none; this or key_file is required.
+	ClientSecret Secret `key:"client_secret"`
+	// A private key instead of a secret, PEM: RSA of 2048 bits or more, ECDSA on P-256 or Ed25519 (private_key_jwt).
+	// Better than a secret: it never travels. Default none. The public half is registered with the provider.
+	KeyFile string `key:"key_file"`
+	// The key's id at the provider. Default: its thumbprint (RFC 7638), as `regain check` prints it.
+	KeyID string `key:"key_id"`
+	// What is asked for. Default openid and profile. Ask for what link.signin.claim and role_claims need.
+	Scopes []string  `key:"scopes"`
+	StepUp IDPStepUp `key:"step_up"`
+	// Values of step_up.claim that stand for a sign-in without any password, such as a passkey: with one of them a sign-in
+	// made for it proves who somebody is when they reset their password. Default none: a work sign-in proves nothing.
+	NoPassword []string `key:"no_password"`
+	// The claim that never changes for an account and is never given to another: sub; oid for Entra ID. Default sub. Never
+	// changed later: accounts are known by it.
+	Claim string `key:"claim"`
+	// The connectors whose people this provider may speak for. Default everybody's; required when there are several
+	// providers, or one could sign in as the people of another.
+	People []string `key:"people"`
+	// The claims whose values may make somebody staff; a dot reaches into an object, as in realm_access.roles. Default
+	// groups and roles.
+	RoleClaims []string `key:"role_claims"`
+	// The page where people see and change how they sign in at the provider. Default none: no link.
+	AccountURL string `key:"account_url"`
+	// The authorities that may have signed the provider's certificate, PEM. Default: those of this machine.
+	CAFile string `key:"ca_file"`
+	// Whether the provider's addresses may be private (10.0.0.0/8, loopback, …). Default false: they are refused on connect.
+	AllowPrivate bool `key:"allow_private"`
+}
+
+// IDPStepUp is how a stronger sign-in is asked for, and by what it is recognised. Only the answer counts.
+type IDPStepUp struct {
+	// acr_values, claims_acr, claims_acrs (Entra ID) or none. Default acr_values.
+	Request StepUpRequest `key:"request"`
+	// The values of the claim that are strong enough, compared to the letter. Default none: people of this provider can
+	// register nothing and be no staff.
+	Accept []string `key:"accept"`
+	// The claim in which they stand: acr, acrs or amr. Default acr.
+	Claim string `key:"claim"`
+	// How long ago they may have signed in at the provider, 0 to 5m. Default 5m; 0 asks for a fresh sign-in each time.
+	MaxAge Duration `key:"max_age"`
+	// login to have the provider ask for everything anew. Default none.
+	Prompt string `key:"prompt"`
+}
+
 // Link is how a person and an account are found to be one.
 type Link struct {
+	SignIn    LinkSignIn    `key:"signin"`
 	Directory LinkDirectory `key:"directory"`
+}
+
+// LinkSignIn compares a claim of a first sign-in with one attribute of the person; exactly one match ties the account to
+// the person, for good.
+type LinkSignIn struct {
+	// The claim. Default preferred_username. People must not be able to change it by themselves: whoever can call
+	// themselves like somebody else is that person here at their first sign-in. email counts only with email_verified.
+	Claim string `key:"claim"`
+	// A SCIM attribute: userName, externalId, or emails.work for the work address. Default userName.
+	Person string `key:"person"`
 }
 
 // LinkDirectory compares one attribute of the person with one of the account; exactly one match is a link.
@@ -276,11 +361,12 @@ func Defaults() Config {
 		KeyFile:      "regain.key",
 		Organisation: Organisation{Hue: 262, Chroma: 0.19},
 		Languages:    Languages{Default: "en"},
-		Link:         Link{Directory: LinkDirectory{Person: "userName", Attribute: "uid"}},
-		Mail:         Mail{TLS: MailStartTLS},
-		SMS:          SMS{DailyBudget: 1000},
-		Limits:       mostLimits,
-		Log:          Log{Level: LogInfo, Format: LogJSON},
+		Link: Link{SignIn: LinkSignIn{Claim: "preferred_username", Person: "userName"},
+			Directory: LinkDirectory{Person: "userName", Attribute: "uid"}},
+		Mail:   Mail{TLS: MailStartTLS},
+		SMS:    SMS{DailyBudget: 1000},
+		Limits: mostLimits,
+		Log:    Log{Level: LogInfo, Format: LogJSON},
 	}
 }
 
@@ -299,6 +385,16 @@ func (d *Directory) setDefaults() {
 		UserFilter:      "(objectClass=inetOrgPerson)",
 		LoginAttributes: []string{"uid", "mail"},
 		Timeouts:        DirectoryTimeouts{Connect: 5e9, Request: 10e9},
+	}
+}
+
+// setDefaults fills what a listed provider left out.
+func (i *IDP) setDefaults() {
+	*i = IDP{
+		Scopes:     []string{"openid", "profile"},
+		StepUp:     IDPStepUp{Request: StepUpACRValues, Claim: "acr", MaxAge: Duration(5 * time.Minute)},
+		Claim:      "sub",
+		RoleClaims: []string{"groups", "roles"},
 	}
 }
 

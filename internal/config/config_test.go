@@ -306,7 +306,7 @@ func TestEverySecretMayStandInAFileOfItsOwn(t *testing.T) {
 	}
 	// By type, not by list: a secret added later has its twin as well.
 	keys := strings.Join(Keys(), "\n")
-	for _, key := range []string{"database", "directories.N.bind_password", "mail.password", "sms.webhook.secret"} {
+	for _, key := range []string{"database", "directories.N.bind_password", "idps.N.client_secret", "mail.password", "sms.webhook.secret"} {
 		if !strings.Contains(keys, key+"_file") {
 			t.Errorf("no key %s_file", key)
 		}
@@ -363,6 +363,8 @@ func TestTheRenderedDefaultsAreAsRecorded(t *testing.T) {
 	c := Defaults()
 	c.Directories = make([]Directory, 1)
 	c.Directories[0].setDefaults()
+	c.IDPs = make([]IDP, 1)
+	c.IDPs[0].setDefaults()
 	golden := filepath.Join("testdata", "defaults.yaml")
 	got := Render(c, true)
 	if *update {
@@ -458,7 +460,7 @@ func TestEmailIsOffUntilTheCorporateDomainsAreSaid(t *testing.T) {
 			t.Errorf("%q: got %q, %t", test.domains, domains, on)
 		}
 	}
-	if hints := Defaults().Hints(); len(hints) != 6 {
+	if hints := Defaults().Hints(); len(hints) != 7 {
 		t.Errorf("got hints %q, want one for each thing left open", hints)
 	}
 }

@@ -242,7 +242,7 @@ func (l *loader) list(key string, v any, to reflect.Value) {
 	list := reflect.MakeSlice(to.Type(), len(entries), len(entries))
 	for i, entry := range entries {
 		at := list.Index(i)
-		if d, ok := at.Addr().Interface().(*Directory); ok {
+		if d, ok := at.Addr().Interface().(interface{ setDefaults() }); ok {
 			d.setDefaults()
 		}
 		if entry == nil {

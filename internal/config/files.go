@@ -32,6 +32,10 @@ func (c Config) CheckFiles() error {
 	for i, d := range c.Directories {
 		look("directories."+strconv.Itoa(i)+".ca_file", d.CAFile)
 	}
+	for i, d := range c.IDPs {
+		look("idps."+strconv.Itoa(i)+".ca_file", d.CAFile)
+		look("idps."+strconv.Itoa(i)+".key_file", d.KeyFile)
+	}
 	look("mail.ca_file", c.Mail.CAFile)
 	look("password.breached_file", c.Password.BreachedFile)
 	look("password.blocklist_file", c.Password.BlocklistFile)
@@ -57,5 +61,10 @@ func (c Config) Hints() []string {
 	for _, d := range c.Directories {
 		hint(d.Kind == DirectoryMemory, "directory "+d.Name+" is kept in memory: its passwords are gone at the next start")
 	}
+	hint(len(c.IDPs) == 0, "idps is not set: nobody can sign in, register ways or be staff")
+	for _, p := range c.IDPs {
+		hints = append(hints, p.hints()...)
+	}
+	hint(len(c.IDPs) > 0 && c.Link.SignIn.Claim == "email", "link.signin.claim is email: people whose address is not confirmed at the provider cannot sign in, and whoever can change theirs there is somebody else here")
 	return hints
 }

@@ -71,7 +71,7 @@ func Keys() []string {
 			switch {
 			case f.Type == reflect.TypeFor[Secret](), f.Type == reflect.TypeFor[DSN]():
 				keys = append(keys, key, key+"_file")
-			case f.Type == reflect.TypeFor[[]Directory]():
+			case f.Type.Kind() == reflect.Slice && f.Type.Elem().Kind() == reflect.Struct && f.Type.Elem().PkgPath() == t.PkgPath():
 				walk(key+".N", f.Type.Elem())
 			case f.Type.Kind() == reflect.Struct:
 				walk(key, f.Type)

@@ -52,9 +52,9 @@ func (r *renderer) section(depth int, v reflect.Value) {
 		for line := range strings.Lines(doc) {
 			fmt.Fprintf(&r.out, "%s# %s\n", pad, strings.TrimSpace(line))
 		}
-		switch list, isList := field.Interface().([]Directory); {
-		case isList:
-			r.directories(pad, key, list)
+		switch {
+		case field.Kind() == reflect.Slice && field.Type().Elem().Kind() == reflect.Struct && field.Type().Elem().PkgPath() == v.Type().PkgPath():
+			r.sections(pad, key, field)
 		case nested:
 			fmt.Fprintf(&r.out, "%s%s:\n", pad, key)
 			r.section(depth+1, field)
@@ -65,15 +65,16 @@ func (r *renderer) section(depth int, v reflect.Value) {
 	}
 }
 
-func (r *renderer) directories(pad, key string, list []Directory) {
-	if len(list) == 0 {
+// sections writes a list of sections: directories, providers.
+func (r *renderer) sections(pad, key string, list reflect.Value) {
+	if list.Len() == 0 {
 		fmt.Fprintf(&r.out, "%s%s: []\n", pad, key)
 		return
 	}
 	fmt.Fprintf(&r.out, "%s%s:\n", pad, key)
-	for _, d := range list {
+	for i := range list.Len() {
 		fmt.Fprintf(&r.out, "%s  -\n", pad)
-		r.section(len(pad)/2+2, reflect.ValueOf(d))
+		r.section(len(pad)/2+2, list.Index(i))
 	}
 }
 

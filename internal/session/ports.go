@@ -44,8 +44,10 @@ type Arrivals interface {
 	// when there is none.
 	PeopleBy(ctx context.Context, attribute, value string, connectors []string) ([]*account.Person, error)
 	// Arrive runs change on the person, locked, and commits with its events: the binding when it is new, the session, and
-	// the end of the session it replaces ("" for none). fault.Conflict when the account is tied to somebody else, or the
-	// person to another account of that provider. fault.NotFound when there is no such person.
+	// the end of the session it replaces ("" for none) with an event of its own. A change without a session makes the
+	// binding alone; events of type identity.made are left out when the binding is not new. fault.Conflict when the account
+	// is tied to somebody else, or the person to another account of that provider. fault.NotFound when there is no such
+	// person.
 	Arrive(ctx context.Context, person string, b *Binding, replaces string, change func(*account.Person) (*Session, []event.Event, error)) (*Session, error)
 	Person(ctx context.Context, id string) (*account.Person, error)
 }

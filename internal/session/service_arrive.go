@@ -72,7 +72,7 @@ func (s *Service) Arrive(ctx context.Context, id Identity, f *Flow, o Origin, ol
 	}
 	token, hash := keyring.NewToken(prefixSession)
 	se, why, err := s.arrive(ctx, person, tie, old, func(p *account.Person) (*Session, []event.Event) {
-		return s.open(id, f, o, p, hash, tie != nil, old)
+		return s.open(id, f, o, p, hash)
 	})
 	switch {
 	case err != nil:
@@ -90,7 +90,7 @@ func (s *Service) Who(ctx context.Context, id Identity) (*account.Person, error)
 	if err != nil {
 		return nil, err
 	}
-	if why == "" && tie != nil {
+	if why == "" {
 		_, why, err = s.arrive(ctx, person, tie, nil, func(p *account.Person) (*Session, []event.Event) {
 			return nil, []event.Event{s.made(id, p.ID)}
 		})
@@ -117,8 +117,8 @@ func (s *Service) Who(ctx context.Context, id Identity) (*account.Person, error)
 	return nil, nil
 }
 
-// find returns whose the identity is. tie is what is still to be written; why says why it is nobody's, and then person
-// may be who it is nearly.
+// find returns whose the identity is and the tie between the two, which is still to be written when it is new; why says
+// why it is nobody's, and then person may be who it is nearly.
 func (s *Service) find(ctx context.Context, id Identity) (person string, tie *Binding, why string, err error) {
 	rule, known := s.Providers[id.IDP]
 	if !known || id.Key == "" || id.Subject == "" {
@@ -134,7 +134,7 @@ func (s *Service) find(ctx context.Context, id Identity) (person string, tie *Bi
 		if b.Issuer != id.Issuer {
 			return b.Person, nil, refusedIssuer, nil
 		}
-		return b.Person, nil, "", nil
+		return b.Person, b, "", nil
 	}
 	if id.Link == "" {
 		return "", nil, refusedUnknown, nil
@@ -181,8 +181,9 @@ func (s *Service) arrive(ctx context.Context, person string, tie *Binding, old *
 
 var errInactive = errors.New("person is not active")
 
-// open makes the session and tells of it.
-func (s *Service) open(id Identity, f *Flow, o Origin, p *account.Person, hash []byte, tied bool, old *Session) (*Session, []event.Event) {
+// open makes the session and tells of it, and of the tie; the store leaves that out when it is not new, and tells of the
+// session that ends.
+func (s *Service) open(id Identity, f *Flow, o Origin, p *account.Person, hash []byte) (*Session, []event.Event) {
 	now := s.Now()
 	se := &Session{
 		ID: uuid.Must(uuid.NewV7()).String(), Version: 1, Hash: hash, Person: p.ID, Epoch: p.Epoch,
@@ -196,21 +197,13 @@ func (s *Service) open(id Identity, f *Flow, o Origin, p *account.Person, hash [
 			se.StepUp = now
 		}
 	}
-	var events []event.Event
-	actor := "person:" + p.ID
-	if tied {
-		events = append(events, s.made(id, p.ID))
-	}
 	kind := event.SessionStarted
 	if f.Purpose == StepUp {
 		kind = event.SessionSteppedUp
 	}
-	events = append(events, event.New(now, kind, actor, p.ID, se.ID, event.Success).With("idp", id.IDP).With("purpose", string(f.Purpose)).With("acr", id.ACR).
-		With("strong", id.Strong).With("network", o.Wide().String()).Sealed("network", se.Network).Sealed("agent", o.Agent))
-	if old != nil && old.Ended.IsZero() {
-		events = append(events, event.New(now, event.SessionEnded, actor, old.Person, old.ID, event.Success).With("why", WhyReplaced).With("idp", old.IDP))
-	}
-	return se, events
+	return se, []event.Event{s.made(id, p.ID), event.New(now, kind, "person:"+p.ID, p.ID, se.ID, event.Success).With("idp", id.IDP).
+		With("purpose", string(f.Purpose)).With("acr", id.ACR).With("strong", id.Strong).With("network", o.Wide().String()).
+		Sealed("network", se.Network).Sealed("agent", o.Agent)}
 }
 
 func (s *Service) made(id Identity, person string) event.Event {

@@ -168,7 +168,10 @@ func TestASessionIsChangedWithItsEventsOrNotAtAll(t *testing.T) {
 		same(t, "after", got, &want)
 		same(t, "read again", ok[*session.Session](t)(s.Session(t.Context(), v.Hash)), &want)
 		same(t, "left alone", ok[*session.Session](t)(s.UpdateSession(t.Context(), v.ID, func(v *session.Session) ([]event.Event, error) { return nil, nil })), &want)
-		if _, err := s.UpdateSession(t.Context(), v.ID, func(v *session.Session) ([]event.Event, error) { v.ACR = "x"; return nil, fault.New(fault.Denied, text) }); !fault.Is(err, fault.Denied) {
+		if _, err := s.UpdateSession(t.Context(), v.ID, func(v *session.Session) ([]event.Event, error) {
+			v.ACR = "x"
+			return nil, fault.New(fault.Denied, text)
+		}); !fault.Is(err, fault.Denied) {
 			t.Errorf("a change that fails: %v", err)
 		}
 		same(t, "after failing", ok[*session.Session](t)(s.SessionByID(t.Context(), v.ID)), &want)

@@ -33,7 +33,8 @@ type Finding struct {
 }
 
 // Check looks at everything a deployment needs without changing anything: its configuration, keys, database, and for
-// each directory the sign-in of the service account and the reset right itself.
+// each directory the sign-in of the service account and the reset right itself, and for each identity provider all that can
+// be learned without signing in.
 func Check(ctx context.Context, from config.Source) []Finding {
 	c, err := config.Load(from)
 	if err = errors.Join(err, c.CheckFiles()); err != nil {
@@ -53,7 +54,8 @@ func Check(ctx context.Context, from config.Source) []Finding {
 	}
 	out = append(out, Finding{Area: "keys", Verdict: Good, Text: fmt.Sprintf("%d in the file, primary %s", len(ring.Keys()), ring.Primary())})
 	out = append(out, checkDatabase(ctx, c)...)
-	return append(out, checkDirectories(ctx, c)...)
+	out = append(out, checkDirectories(ctx, c)...)
+	return append(out, checkProviders(ctx, c)...)
 }
 
 func checkDatabase(ctx context.Context, c config.Config) []Finding {

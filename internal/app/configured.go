@@ -63,6 +63,9 @@ func Configured(c config.Config, log *slog.Logger) (Setup, error) {
 	if s.Directories, err = directories(c); err != nil {
 		return Setup{}, err
 	}
+	if s.IDPs, err = idps(c); err != nil {
+		return Setup{}, err
+	}
 	if err := s.senders(c); err != nil {
 		return Setup{}, err
 	}

@@ -25,10 +25,14 @@ import (
 	"github.com/regain-id/regain/internal/message"
 	"github.com/regain-id/regain/internal/method"
 	"github.com/regain-id/regain/internal/notify"
+	"github.com/regain-id/regain/internal/passkey"
 	"github.com/regain-id/regain/internal/password"
 	"github.com/regain-id/regain/internal/portal"
 	"github.com/regain-id/regain/internal/provision"
+	"github.com/regain-id/regain/internal/register"
 	"github.com/regain-id/regain/internal/reset"
+	"github.com/regain-id/regain/internal/session"
+	"github.com/regain-id/regain/internal/staff"
 	"github.com/regain-id/regain/internal/store"
 	"github.com/regain-id/regain/internal/web"
 	"github.com/regain-id/regain/internal/work"
@@ -49,6 +53,7 @@ type Setup struct {
 	Language     string
 	Proxies      []netip.Prefix
 	Directories  []reset.Directory
+	IDPs         []IDP // where people and staff sign in; none: nobody can
 	Mail         notify.MailSender
 	Text         notify.TextSender
 	From         string // sender of mails
@@ -72,13 +77,17 @@ type Setup struct {
 
 // Server is everything wired and not yet listening. Handler serves; Work runs the workers until its context ends.
 type Server struct {
-	Store   *store.Cached
-	Flow    *reset.Service
-	Site    *web.Site
-	Handler http.Handler
-	setup   Setup
-	pool    *work.Pool
-	health  *health
+	Store    *store.Cached
+	Flow     *reset.Service
+	Sessions *session.Service
+	Register *register.Service
+	Staff    *staff.Service
+	Site     *web.Site
+	Handler  http.Handler
+	setup    Setup
+	passkeys *passkey.Relying // nil where the host is an address
+	pool     *work.Pool
+	health   *health
 }
 
 // New wires a server. The caller closes it.
@@ -116,12 +125,16 @@ func (srv *Server) wire(ctx context.Context) error {
 		return err
 	}
 	catalogue = catalogue.With("Organisation", s.Organisation.Name)
+	srv.passkeys = s.keys()
 	srv.Flow, err = reset.New(reset.Config{
-		Store: srv.Store, Limits: srv.Store, Keys: s.Ring, Policies: srv.Store, Directories: s.Directories, Kinds: s.kinds,
+		Store: srv.Store, Limits: srv.Store, Keys: s.Ring, Policies: srv.Store, Directories: s.Directories, Kinds: srv.kinds, Passkeys: srv.passkeys, SignIns: s.proving(),
 		Passwords: reset.Passwords{Words: append([]string{s.Organisation.Name}, s.Words...), Lists: s.Lists},
 		Corporate: s.Corporate, Rates: s.Rates, Now: s.Now, Log: s.Log, Crash: s.Crash,
 	})
 	if err != nil {
+		return err
+	}
+	if err := srv.identities(); err != nil {
 		return err
 	}
 	srv.Site, err = web.New(web.Config{
@@ -163,7 +176,7 @@ func (srv *Server) wire(ctx context.Context) error {
 		return err
 	}
 	post := &notify.Post{
-		Flow: srv.Flow, Book: srv.Store, Printer: printer, Mail: s.Mail, Text: s.Text, Guard: srv.guard(), BaseURL: s.Base, SignIn: s.Organisation.SignIn, Language: s.Language,
+		Flow: srv.Flow, Register: srv.Register, Book: srv.Store, Printer: printer, Mail: s.Mail, Text: s.Text, Guard: srv.guard(), BaseURL: s.Base, SignIn: s.Organisation.SignIn, Language: s.Language,
 		Organisation: s.letterhead(srv.Site), Security: s.Security, Zone: s.Zone, Now: s.Now, Log: s.Log,
 	}
 	if err := post.Check(); err != nil {
@@ -266,6 +279,12 @@ func (srv *Server) sweep(ctx context.Context) {
 		}
 		if _, err := srv.Store.SweepRemoved(ctx, now); err != nil {
 			srv.setup.Log.WarnContext(ctx, "old rows not swept", "err", err)
+		}
+		if _, err := srv.Store.SweepSignIns(ctx, now); err != nil {
+			srv.setup.Log.WarnContext(ctx, "old sign-ins not swept", "err", err)
+		}
+		if _, err := srv.Store.SweepLeaving(ctx, now); err != nil {
+			srv.setup.Log.WarnContext(ctx, "ways that were to be removed are still there", "err", err)
 		}
 		if _, err := srv.Store.SweepAttempts(ctx, now.Add(-attemptsKept)); err != nil {
 			srv.setup.Log.WarnContext(ctx, "old attempts not swept", "err", err)

@@ -26,6 +26,9 @@ const MaxReturns = 10
 
 var keyForm = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$`)
 
+// IsKey reports whether s has the form of a key.
+func IsKey(s string) bool { return keyForm.MatchString(s) }
+
 // KeyOf makes a key of a name: what is no letter or digit becomes a dash. "" when nothing is left.
 func KeyOf(name string) string {
 	var b strings.Builder

@@ -6,7 +6,7 @@ import (
 )
 
 // notMe shows what "this was not me" would do. It does nothing by itself: mail scanners open links.
-func (p *pages) notMe(r *web.Request) (web.Page, error) {
+func (p *Pages) notMe(r *web.Request) (web.Page, error) {
 	q, err := r.Query(web.Field{Name: "t", Max: MaxToken})
 	if err != nil {
 		return web.Page{}, err
@@ -26,7 +26,7 @@ func (p *pages) notMe(r *web.Request) (web.Page, error) {
 }
 
 // dispute acts on it.
-func (p *pages) dispute(r *web.Request) (web.Page, error) {
+func (p *Pages) dispute(r *web.Request) (web.Page, error) {
 	form, err := r.Form(web.Field{Name: "token", Max: MaxToken})
 	if err != nil {
 		return web.Page{}, err

@@ -13,23 +13,32 @@ import (
 )
 
 // choose offers the ways: the same for everybody before the first proof, one's own after it.
-func (p *pages) choose(r *web.Request, a *reset.Attempt) (web.Page, error) {
+func (p *Pages) choose(r *web.Request, a *reset.Attempt) (web.Page, error) {
 	if page, ok := p.inStep(a, reset.Started, reset.Proving); !ok {
 		return page, nil
 	}
-	return p.choosing(r, a, "", nil)
+	page, err := p.choosing(r, a, "", nil)
+	if page.Template == "choose" || page.Template == "next" {
+		_, forget := noted(r)
+		page.Cookies = append(page.Cookies, forget...)
+	}
+	return page, err
 }
 
-func (p *pages) choosing(r *web.Request, a *reset.Attempt, chosen string, problems []web.Problem) (web.Page, error) {
+func (p *Pages) choosing(r *web.Request, a *reset.Attempt, chosen string, problems []web.Problem) (web.Page, error) {
 	w, err := p.Flow.Ways(r.Context(), a)
 	if err != nil {
 		return web.Page{}, err
+	}
+	var note message.Message
+	if len(problems) == 0 {
+		note, _ = noted(r)
 	}
 	if w.Uniform {
 		if chosen == "" && len(w.Ways) > 0 {
 			chosen = string(w.Ways[0].Kind)
 		}
-		return ChoosePage{Running: p.running(a, 2), Ways: ways(w.Ways, true), Needed: w.Needed, Chosen: chosen, Problems: problems}.Page(), nil
+		return ChoosePage{Running: p.running(a, 2), Ways: ways(w.Ways, true), Needed: w.Needed, Chosen: chosen, Note: note, Problems: problems}.Page(), nil
 	}
 	if w.Cannot != "" {
 		return p.cannotPage(a, w), nil
@@ -39,9 +48,9 @@ func (p *pages) choosing(r *web.Request, a *reset.Attempt, chosen string, proble
 		return web.Page{}, err
 	}
 	if chosen == "" && len(w.Ways) > 0 {
-		chosen = w.Ways[0].Method
+		chosen = ways(w.Ways[:1], false)[0].Value
 	}
-	v := NextPage{Running: p.running(a, 2), Proved: ways(proved, false), Needed: w.Needed, Ways: ways(w.Ways, false), Resting: ways(w.Resting, false), Chosen: chosen, Problems: problems}
+	v := NextPage{Running: p.running(a, 2), Proved: ways(proved, false), Needed: w.Needed, Ways: ways(w.Ways, false), Resting: ways(w.Resting, false), Chosen: chosen, Note: note, Problems: problems}
 	if len(w.Shared) > 0 {
 		v.Missing = append(v.Missing, message.Key("reset.cannot.shared", "Ways", labels(w.Shared)))
 	}
@@ -49,7 +58,7 @@ func (p *pages) choosing(r *web.Request, a *reset.Attempt, chosen string, proble
 }
 
 // ask asks for a code of the way chosen. Whether anything is sent the page does not know.
-func (p *pages) ask(r *web.Request, a *reset.Attempt) (web.Page, error) {
+func (p *Pages) ask(r *web.Request, a *reset.Attempt) (web.Page, error) {
 	form, err := r.Form(web.Field{Name: "way", Max: MaxWay})
 	if err != nil {
 		return web.Page{}, err
@@ -63,12 +72,12 @@ func (p *pages) ask(r *web.Request, a *reset.Attempt) (web.Page, error) {
 		if err != nil {
 			return web.Page{}, err
 		}
-		id = form["way"]
-		i := slices.IndexFunc(w.Ways, func(w reset.Way) bool { return w.Method == id })
+		offered := ways(w.Ways, false)
+		i := slices.IndexFunc(offered, func(w Way) bool { return w.Value == form["way"] })
 		if i < 0 {
 			return p.choosing(r, a, "", []web.Problem{{Field: "way", Say: message.Key("reset.way.choose")}})
 		}
-		kind = w.Ways[i].Kind
+		kind, id = w.Ways[i].Kind, w.Ways[i].Method
 	}
 	c, err := p.Flow.Ask(r.Context(), a, origin(r), kind, id)
 	if problems, ok := mendable(err); ok {
@@ -86,12 +95,16 @@ func codePath(k method.Kind) string {
 		return PathAppCode
 	case method.RecoveryCode:
 		return PathRecoveryCode
+	case method.Passkey:
+		return PathPasskey
+	case method.IDP:
+		return PathWorkSignIn
 	}
 	return PathCode
 }
 
 // code shows the field for a code of the way asked for last.
-func (p *pages) code(kinds []method.Kind, problems []web.Problem) tryHandler {
+func (p *Pages) code(kinds []method.Kind, problems []web.Problem) tryHandler {
 	return func(r *web.Request, a *reset.Attempt) (web.Page, error) {
 		if page, ok := p.inStep(a, reset.Started, reset.Proving); !ok {
 			return page, nil
@@ -119,7 +132,7 @@ func (p *pages) code(kinds []method.Kind, problems []web.Problem) tryHandler {
 }
 
 // check judges a code. Every refusal looks the same.
-func (p *pages) check(kinds []method.Kind) tryHandler {
+func (p *Pages) check(kinds []method.Kind) tryHandler {
 	return func(r *web.Request, a *reset.Attempt) (web.Page, error) {
 		form, err := r.Form(web.Field{Name: "code", Max: MaxCode})
 		if err != nil {
@@ -143,7 +156,7 @@ func (p *pages) check(kinds []method.Kind) tryHandler {
 	}
 }
 
-func (p *pages) nothing(_ *web.Request, a *reset.Attempt) (web.Page, error) {
+func (p *Pages) nothing(_ *web.Request, a *reset.Attempt) (web.Page, error) {
 	if page, ok := p.inStep(a, reset.Started, reset.Proving); !ok {
 		return page, nil
 	}
@@ -151,7 +164,7 @@ func (p *pages) nothing(_ *web.Request, a *reset.Attempt) (web.Page, error) {
 }
 
 // cannot explains to somebody who proved a first way what else is missing.
-func (p *pages) cannot(r *web.Request, a *reset.Attempt) (web.Page, error) {
+func (p *Pages) cannot(r *web.Request, a *reset.Attempt) (web.Page, error) {
 	if page, ok := p.inStep(a, reset.Started, reset.Proving); !ok {
 		return page, nil
 	}
@@ -165,7 +178,7 @@ func (p *pages) cannot(r *web.Request, a *reset.Attempt) (web.Page, error) {
 	return p.cannotPage(a, w), nil
 }
 
-func (p *pages) cannotPage(a *reset.Attempt, w *reset.Ways) web.Page {
+func (p *Pages) cannotPage(a *reset.Attempt, w *reset.Ways) web.Page {
 	v := CannotPage{Running: p.running(a, 2), Resting: ways(w.Resting, false), Reference: a.Reference}
 	switch w.Cannot {
 	case "not_in_scope", "action", "network", "protected":

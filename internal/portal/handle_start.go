@@ -8,26 +8,34 @@ import (
 	"github.com/regain-id/regain/internal/web"
 )
 
-func (p *pages) home(*web.Request) (web.Page, error) {
-	return HomePage{SignIn: p.SignIn, Stories: p.Stories}.Page(), nil
+func (p *Pages) home(*web.Request) (web.Page, error) {
+	return HomePage{SignIn: p.SignIn, Account: p.Door != nil, Stories: p.Stories}.Page(), nil
 }
 
-// start asks who it is. A hint from a link moves into a cookie, so that no name stays in an address.
-func (p *pages) start(a policy.Action) web.Handler {
+// start asks who it is. A hint from a link moves into a cookie, so that no name stays in an address, and so does the key of
+// the app to go back to.
+func (p *Pages) start(a policy.Action) web.Handler {
 	return func(r *web.Request) (web.Page, error) {
 		q, err := r.Query(web.Field{Name: "login_hint", Max: MaxLogin})
 		if err != nil {
 			return web.Page{}, err
 		}
+		var moved []web.Cookie
 		if hint := q["login_hint"]; hint != "" {
-			return web.Page{Goto: PathOf(a), Cookies: []web.Cookie{{Name: cookieHint, Value: encodeHint(hint), MaxAge: 10 * time.Minute}}}, nil
+			moved = append(moved, web.Cookie{Name: cookieHint, Value: encodeHint(hint), MaxAge: 10 * time.Minute})
+		}
+		if back, given := returning(r); given {
+			moved = append(moved, back)
+		}
+		if len(moved) > 0 {
+			return web.Page{Goto: PathOf(a), Cookies: moved}, nil
 		}
 		return StartPage{Action: a, Login: decodeHint(r.Cookie(cookieHint))}.Page(), nil
 	}
 }
 
 // begin starts a try. It looks nobody up, so there is nothing about the account it could tell.
-func (p *pages) begin(a policy.Action) web.Handler {
+func (p *Pages) begin(a policy.Action) web.Handler {
 	return func(r *web.Request) (web.Page, error) {
 		form, err := r.Form(web.Field{Name: "login", Max: MaxLogin})
 		if err != nil {
@@ -47,7 +55,7 @@ func (p *pages) begin(a policy.Action) web.Handler {
 	}
 }
 
-func (p *pages) helpPage(h web.Help) web.Handler {
+func (p *Pages) helpPage(h web.Help) web.Handler {
 	return func(r *web.Request) (web.Page, error) {
 		v := HelpPage{Help: h}
 		if hash := p.Hash(r.Cookie(cookieTry)); hash != nil {

@@ -11,7 +11,7 @@ import (
 )
 
 // password shows the rules that really apply, and the fields.
-func (p *pages) password(action policy.Action) tryHandler {
+func (p *Pages) password(action policy.Action) tryHandler {
 	return func(r *web.Request, a *reset.Attempt) (web.Page, error) {
 		if page, ok := p.inPassword(a, action); !ok {
 			return page, nil
@@ -20,7 +20,7 @@ func (p *pages) password(action policy.Action) tryHandler {
 	}
 }
 
-func (p *pages) inPassword(a *reset.Attempt, action policy.Action) (web.Page, bool) {
+func (p *Pages) inPassword(a *reset.Attempt, action policy.Action) (web.Page, bool) {
 	if page, ok := p.inStep(a, reset.Proved); !ok {
 		return page, false
 	}
@@ -30,7 +30,7 @@ func (p *pages) inPassword(a *reset.Attempt, action policy.Action) (web.Page, bo
 	return web.Page{}, true
 }
 
-func (p *pages) passwordPage(r *web.Request, a *reset.Attempt, suggestion string, problems []web.Problem) (web.Page, error) {
+func (p *Pages) passwordPage(r *web.Request, a *reset.Attempt, suggestion string, problems []web.Problem) (web.Page, error) {
 	sheet, err := p.Flow.Sheet(r.Context(), a)
 	if err != nil {
 		return web.Page{}, err
@@ -46,7 +46,7 @@ func (p *pages) passwordPage(r *web.Request, a *reset.Attempt, suggestion string
 }
 
 // setPassword takes the new password, or suggests one.
-func (p *pages) setPassword(action policy.Action) tryHandler {
+func (p *Pages) setPassword(action policy.Action) tryHandler {
 	return func(r *web.Request, a *reset.Attempt) (web.Page, error) {
 		form, err := r.Form(web.Field{Name: "password", Max: MaxPassword}, web.Field{Name: "current", Max: MaxPassword},
 			web.Field{Name: "username", Max: MaxLogin}, web.Field{Name: "suggest", Max: 3})
@@ -84,7 +84,7 @@ func (p *pages) setPassword(action policy.Action) tryHandler {
 
 // notWritten shows a failure after which the same form may be sent again as a problem of the form; what no form mends
 // stays a fault.
-func (p *pages) notWritten(r *web.Request, a *reset.Attempt, err error) (web.Page, error) {
+func (p *Pages) notWritten(r *web.Request, a *reset.Attempt, err error) (web.Page, error) {
 	e, ok := errors.AsType[*fault.Error](err)
 	if !ok || e.Kind != fault.Unavailable && e.Kind != fault.Conflict {
 		return web.Page{}, err
@@ -107,7 +107,7 @@ func field(name string) string {
 	return name
 }
 
-func (p *pages) unlockPage(r *web.Request, a *reset.Attempt) (web.Page, error) {
+func (p *Pages) unlockPage(r *web.Request, a *reset.Attempt) (web.Page, error) {
 	if page, ok := p.inPassword(a, policy.Unlock); !ok {
 		return page, nil
 	}
@@ -118,7 +118,7 @@ func (p *pages) unlockPage(r *web.Request, a *reset.Attempt) (web.Page, error) {
 	return UnlockPage{Running: p.running(a, 3), Login: sheet.Login}.Page(), nil
 }
 
-func (p *pages) unlock(r *web.Request, a *reset.Attempt) (web.Page, error) {
+func (p *Pages) unlock(r *web.Request, a *reset.Attempt) (web.Page, error) {
 	if _, err := r.Form(); err != nil {
 		return web.Page{}, err
 	}
@@ -133,7 +133,7 @@ func (p *pages) unlock(r *web.Request, a *reset.Attempt) (web.Page, error) {
 }
 
 // progress shows what became of the try.
-func (p *pages) progress(r *web.Request, a *reset.Attempt) (web.Page, error) {
+func (p *Pages) progress(r *web.Request, a *reset.Attempt) (web.Page, error) {
 	if end, ended := p.ended(a); ended {
 		return end, nil
 	}
@@ -145,13 +145,17 @@ func (p *pages) progress(r *web.Request, a *reset.Attempt) (web.Page, error) {
 	case reset.Unresolved:
 		return UnresolvedPage{Action: a.Action, Reference: a.Reference, SignIn: p.SignIn, Again: !a.Again && p.Now().Before(a.Expires)}.Page(), nil
 	case reset.Done:
-		return DonePage{Action: a.Action, Reference: a.Reference, Systems: p.systems(a), SignIn: p.SignIn}.Page(), nil
+		back, err := p.back(r)
+		if err != nil {
+			return web.Page{}, err
+		}
+		return DonePage{Action: a.Action, Reference: a.Reference, Systems: p.systems(a), SignIn: p.SignIn, Back: back}.Page(), nil
 	}
 	return web.Page{Goto: p.next(a)}, nil
 }
 
 // systems says which system takes the new password from when.
-func (p *pages) systems(a *reset.Attempt) []message.Message {
+func (p *Pages) systems(a *reset.Attempt) []message.Message {
 	for _, d := range p.Flow.Directories {
 		if d.Name != a.Directory {
 			continue
@@ -167,7 +171,7 @@ func (p *pages) systems(a *reset.Attempt) []message.Message {
 	return nil
 }
 
-func (p *pages) tryAgain(r *web.Request, a *reset.Attempt) (web.Page, error) {
+func (p *Pages) tryAgain(r *web.Request, a *reset.Attempt) (web.Page, error) {
 	if _, err := r.Form(); err != nil {
 		return web.Page{}, err
 	}
@@ -178,7 +182,7 @@ func (p *pages) tryAgain(r *web.Request, a *reset.Attempt) (web.Page, error) {
 	return web.Page{Goto: p.next(after)}, nil
 }
 
-func (p *pages) extend(r *web.Request, a *reset.Attempt) (web.Page, error) {
+func (p *Pages) extend(r *web.Request, a *reset.Attempt) (web.Page, error) {
 	if _, err := r.Form(); err != nil {
 		return web.Page{}, err
 	}
@@ -194,7 +198,7 @@ func (p *pages) extend(r *web.Request, a *reset.Attempt) (web.Page, error) {
 	return web.Page{Goto: p.next(after)}, nil
 }
 
-func (p *pages) cancel(r *web.Request, a *reset.Attempt) (web.Page, error) {
+func (p *Pages) cancel(r *web.Request, a *reset.Attempt) (web.Page, error) {
 	if _, err := r.Form(); err != nil {
 		return web.Page{}, err
 	}

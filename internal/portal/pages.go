@@ -83,6 +83,7 @@ func (r Running) MinutesLeft() int { return max((r.SecondsLeft+30)/60, min(r.Sec
 // HomePage offers what a person can do here.
 type HomePage struct {
 	SignIn  string // where people sign in; "" leaves the link out
+	Account bool   // they can sign in here and see their ways
 	Stories []Story
 }
 
@@ -215,7 +216,12 @@ func (w Way) Hint() message.Message {
 	case method.RecoveryCode:
 		return message.Key("kind.recovery_code.hint")
 	case method.Passkey:
+		if w.Name != "" {
+			return message.Key("kind.passkey.named", "Name", w.Name)
+		}
 		return message.Key("kind.passkey.hint")
+	case method.IDP:
+		return message.Key("kind.sign_in.hint")
 	}
 	return message.Message{}
 }
@@ -234,7 +240,7 @@ func (w Way) Icon() string {
 	case method.RecoveryCode:
 		return "file-key"
 	case method.Passkey:
-		return "shield-check"
+		return "fingerprint"
 	case method.IDP:
 		return "log-in"
 	}
@@ -246,8 +252,9 @@ func (w Way) Icon() string {
 type ChoosePage struct {
 	Running
 	Ways     []Way
-	Needed   int    // how many ways the policy asks for at most
-	Chosen   string // the value chosen before; "" chooses none
+	Needed   int             // how many ways the policy asks for at most
+	Chosen   string          // the value chosen before; "" chooses none
+	Note     message.Message // why they are here again, when a page of its own could not say it
 	Problems []web.Problem
 }
 
@@ -266,6 +273,7 @@ type NextPage struct {
 	Resting  []Way             // with Until
 	Missing  []message.Message // why what they have is not enough, or what does not count
 	Chosen   string
+	Note     message.Message
 	Problems []web.Problem
 }
 

@@ -16,6 +16,13 @@ type DonePage struct {
 	Systems   []message.Message // which system takes it from when
 	Notices   int               // how many addresses were told; 0 leaves the sentence out
 	SignIn    string            // URL; "" leaves the button out
+	Back      Back
+}
+
+// Back leads back to the app a person came from. The zero value leads nowhere.
+type Back struct {
+	App string // its name
+	URL string // one it is registered with
 }
 
 // Heading is the page's heading.

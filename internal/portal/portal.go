@@ -1,8 +1,10 @@
 package portal
 
 import (
+	"context"
 	"errors"
 	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/regain-id/regain/internal/fault"
@@ -15,6 +17,8 @@ import (
 
 // Config is what the pages need. Token makes a browser's secret and what is stored of it.
 type Config struct {
+	Account        // of somebody who is signed in; the zero value leaves those pages out
+	Strong  Strong // proofs by the browser and by an identity provider; nil: neither is offered
 	Flow    *reset.Service
 	SignIn  string // where people sign in when they are done
 	Stories []Story
@@ -23,20 +27,32 @@ type Config struct {
 	Now     func() time.Time
 }
 
-// pages are the handlers.
-type pages struct{ Config }
+// Strong proves by a passkey or by a sign-in inside a try; reset.Service does.
+type Strong interface {
+	// Options is what a browser is asked for: PublicKeyCredentialRequestOptionsJSON (WebAuthn Level 3 §5.1.10).
+	Options(ctx context.Context, a *reset.Attempt, challengeID string) ([]byte, error)
+	// ProveSignIn takes a sign-in as a proof. person is whose account it is, "" when it is nobody's. fault.Invalid when it
+	// proves nothing, whatever the reason.
+	ProveSignIn(ctx context.Context, attemptID, challengeID string, o reset.Origin, person, idp string) (*reset.Attempt, error)
+}
+
+// Pages are the handlers. Arrived, Proved and Failed are for the door that signs people in.
+type Pages struct{ Config }
 
 // The cookies of a try: the browser's secret, and which code was asked for last (no secret; it is bound to the try).
 const (
 	cookieTry  = "try"
 	cookieCode = "code"
 	cookieHint = "hint"
-	tryAge     = 4 * time.Hour // longer than a try extended ten times lasts
+	cookieBack = "back"          // key of the app somebody came from: no address, no secret
+	cookieOnto = "onto"          // a path of this site somebody was going to when they were asked something
+	tryAge     = 4 * time.Hour   // longer than a try extended ten times lasts
+	noteAge    = 2 * time.Minute // of a word to be said on the next page
 )
 
 // Mount adds every page of the portal to the site.
-func Mount(s *web.Site, c Config) {
-	p := &pages{c}
+func Mount(s *web.Site, c Config) *Pages {
+	p := &Pages{c}
 	get, post := http.MethodGet, http.MethodPost
 	s.Handle(get, PathHome, p.home)
 	s.Handle(get, PathHelp, p.helpPage(s.Help()))
@@ -44,7 +60,7 @@ func Mount(s *web.Site, c Config) {
 		s.Handle(get, PathOf(a), p.start(a))
 		s.Handle(post, PathOf(a), p.begin(a))
 	}
-	s.Handle(get, "/forgot", goTo(PathReset, http.StatusFound))
+	s.Handle(get, "/forgot", forgot)
 	s.Handle(get, "/.well-known/change-password", goTo(PathChange, http.StatusFound))
 	s.Handle(get, PathChoose, p.try(p.choose))
 	s.Handle(post, PathChoose, p.try(p.ask))
@@ -68,6 +84,18 @@ func Mount(s *web.Site, c Config) {
 	s.Handle(post, PathCancel, p.try(p.cancel))
 	s.Handle(get, PathNotMe, p.notMe)
 	s.Handle(post, PathNotMe, p.dispute)
+	if p.Strong != nil {
+		s.Handle(get, PathPasskey, p.try(p.passkey(nil)))
+		s.Handle(post, PathPasskey, p.try(p.checkPasskey))
+	}
+	if p.Door != nil {
+		p.mountAccount(s)
+	}
+	if p.Strong != nil && p.Door != nil {
+		s.Handle(get, PathWorkSignIn, p.try(p.workSignIn))
+		s.Handle(get, PathWorkSignInGo, p.try(p.workSignInGo))
+	}
+	return p
 }
 
 // PathTryAgain takes a try whose outcome stayed unknown back to the password, once.
@@ -75,6 +103,12 @@ const PathTryAgain = "/try-again"
 
 func goTo(path string, status int) web.Handler {
 	return func(*web.Request) (web.Page, error) { return web.Page{Goto: path, Status: status}, nil }
+}
+
+// forgot is the short address of a reset. What a link brought along stays with it.
+func forgot(r *web.Request) (web.Page, error) {
+	to := url.URL{Path: PathReset, RawQuery: r.URL.RawQuery}
+	return web.Page{Goto: to.String(), Status: http.StatusFound}, nil
 }
 
 // origin is where a request came from, as the flow counts it.
@@ -86,7 +120,7 @@ func origin(r *web.Request) reset.Origin {
 type tryHandler func(*web.Request, *reset.Attempt) (web.Page, error)
 
 // try loads the try of the browser, evaluates the newest policy for it, and turns the end of a try into its page.
-func (p *pages) try(h tryHandler) web.Handler {
+func (p *Pages) try(h tryHandler) web.Handler {
 	return func(r *web.Request) (web.Page, error) {
 		secret := r.Cookie(cookieTry)
 		if secret == "" {
@@ -133,7 +167,7 @@ func noTry(r *web.Request) web.Page {
 }
 
 // ended returns the page of a try that is over without an outcome.
-func (p *pages) ended(a *reset.Attempt) (web.Page, bool) {
+func (p *Pages) ended(a *reset.Attempt) (web.Page, bool) {
 	v := EndPage{Action: a.Action, Reference: a.Reference}
 	switch {
 	case a.State == reset.Expired:
@@ -155,7 +189,7 @@ func (p *pages) ended(a *reset.Attempt) (web.Page, bool) {
 }
 
 // next is the page a try stands at.
-func (p *pages) next(a *reset.Attempt) string {
+func (p *Pages) next(a *reset.Attempt) string {
 	switch a.State {
 	case reset.Started, reset.Proving:
 		return PathChoose
@@ -171,12 +205,12 @@ func (p *pages) next(a *reset.Attempt) string {
 	return PathProgress
 }
 
-func (p *pages) running(a *reset.Attempt, step int) Running {
+func (p *Pages) running(a *reset.Attempt, step int) Running {
 	return Running{Action: a.Action, Step: step, SecondsLeft: max(int(a.Expires.Sub(p.Now()).Seconds()), 0), MayExtend: a.Extended < reset.MaxExtended}
 }
 
 // inStep reports whether the try stands before its last word; otherwise where to go instead.
-func (p *pages) inStep(a *reset.Attempt, states ...reset.State) (web.Page, bool) {
+func (p *Pages) inStep(a *reset.Attempt, states ...reset.State) (web.Page, bool) {
 	if end, ended := p.ended(a); ended {
 		return end, false
 	}
@@ -201,7 +235,7 @@ func ways(in []reset.Way, uniform bool) []Way {
 	out := make([]Way, len(in))
 	for i, w := range in {
 		out[i] = Way{Kind: w.Kind, Value: w.Method, Masked: w.Masked, Name: w.Label, Until: w.Until}
-		if uniform {
+		if uniform || w.Method == "" { // a sign-in elsewhere has no row here
 			out[i].Value = string(w.Kind)
 		}
 	}

@@ -1,0 +1,76 @@
+package portal
+
+import (
+	"github.com/regain-id/regain/internal/message"
+	"github.com/regain-id/regain/internal/policy"
+	"github.com/regain-id/regain/internal/register"
+	"github.com/regain-id/regain/internal/web"
+)
+
+// The paths of being asked to set up ways at a sign-in.
+const (
+	PathSetup      = "/setup"       // GET ?return_to=: without it, the short address of the security info
+	PathSetupGo    = "/setup/go"    // GET: on to where the person was going, unless something is to be asked first
+	PathSetupNow   = "/setup/now"   // GET: asks
+	PathSetupLater = "/setup/later" // POST
+	PathSetupRight = "/setup/right" // POST
+	PathSetupOn    = "/setup/on"    // GET: done, with a link onwards
+)
+
+// SetupPage stands between a sign-in and where the person was going, and asks them to set up ways, or whether those they
+// have are still right.
+type SetupPage struct {
+	App string // where they were going; "" when it is no app
+	Due register.Due
+	Own []OwnWay // what there is, to be looked through
+}
+
+// Reconfirm reports whether it is only to be looked through.
+func (v SetupPage) Reconfirm() bool { return v.Due.Why == "reconfirm" }
+
+// MayWait reports whether it may be put off.
+func (v SetupPage) MayWait() bool {
+	return v.Due.Mode != policy.Required && v.Due.Snooze > 0 && v.Due.Snoozes > 0
+}
+
+// Heading is the page's heading.
+func (v SetupPage) Heading() message.Message {
+	if v.App != "" {
+		return message.Key("setup.heading.app", "App", v.App)
+	}
+	return message.Key("setup.heading")
+}
+
+// Lede says why.
+func (v SetupPage) Lede() message.Message {
+	if v.Reconfirm() {
+		return message.Key("setup.reconfirm")
+	}
+	return message.Key("setup.missing", "Missing", max(v.Due.Missing, 1))
+}
+
+// Wait says for how long and how often it may be put off, or that it may not.
+func (v SetupPage) Wait() message.Message {
+	if !v.MayWait() {
+		return message.Key("setup.required")
+	}
+	days := max(int(v.Due.Snooze.Hours()+23)/24, 1)
+	return message.Key("setup.wait", "Left", v.Due.Snoozes, "For", message.Key("setup.days", "Days", days))
+}
+
+// Page renders the view.
+func (v SetupPage) Page() web.Page {
+	return web.Page{Template: "setup", Title: v.Heading(), Data: v, Frame: &web.Frame{}}
+}
+
+// SetupOnPage leads on. It is a page of its own because a browser that sent a form here goes to another site by a link
+// only.
+type SetupOnPage struct {
+	App  string          // "" when they were not going to an app
+	Note message.Message // what was just done
+}
+
+// Page renders the view.
+func (v SetupOnPage) Page() web.Page {
+	return web.Page{Template: "setup-on", Title: message.Key("setup_on.heading"), Data: v, Frame: &web.Frame{}}
+}

@@ -1,4 +1,5 @@
-// Progressive enhancement only: every page works without this file. It sends nothing and writes no HTML.
+// Progressive enhancement only: every page but those of passkeys works without this file. It sends nothing by itself and
+// writes no HTML.
 const root = document.documentElement;
 root.classList.add('js');
 
@@ -61,6 +62,52 @@ if (password) {
     done.textContent = done.dataset.used;
     judge();
     password.focus();
+  });
+}
+
+// What a page shows once can be copied: each line of a list, or a key.
+for (const button of document.querySelectorAll('[data-copy]')) {
+  const source = document.getElementById(button.dataset.copy);
+  const said = button.querySelector('span');
+  button.addEventListener('click', async () => {
+    const lines = source.children.length ? [...source.children].map((line) => line.textContent) : [source.textContent];
+    try {
+      await navigator.clipboard.writeText(lines.join('\n'));
+      said.setAttribute('role', 'status');
+      said.textContent = button.dataset.copied;
+    } catch {
+      getSelection().selectAllChildren(source);
+    }
+  });
+}
+document.querySelector('[data-print]')?.addEventListener('click', () => print());
+
+// Making or using a passkey: the browser is asked with the options of the page, and its answer is sent as the form's.
+const passkey = document.querySelector('form[data-passkey]');
+if (passkey) {
+  const making = passkey.dataset.passkey === 'create';
+  const said = document.getElementById('passkey-said');
+  const parse = making ? 'parseCreationOptionsFromJSON' : 'parseRequestOptionsFromJSON';
+  if (!window.PublicKeyCredential?.[parse]) {
+    passkey.hidden = true;
+    document.getElementById('passkey-unknown').hidden = false;
+  }
+  passkey.addEventListener('submit', async (event) => {
+    event.preventDefault();
+    const button = passkey.querySelector('button');
+    button.disabled = true;
+    said.hidden = true;
+    try {
+      const publicKey = PublicKeyCredential[parse](JSON.parse(passkey.dataset.options));
+      const credential = await (making ? navigator.credentials.create({publicKey}) : navigator.credentials.get({publicKey}));
+      passkey.elements.answer.value = JSON.stringify(credential.toJSON());
+      passkey.submit();
+    } catch (problem) {
+      // What the browser says is for developers; whether somebody gave up or nothing fitted is not told, on purpose.
+      said.textContent = making && problem.name === 'InvalidStateError' ? said.dataset.known : said.dataset.refused;
+      said.hidden = false;
+      button.disabled = false;
+    }
   });
 }
 

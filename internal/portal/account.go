@@ -22,6 +22,10 @@ type Door interface {
 	// StepUp asks the person to sign in once more, more strongly, and to go on at a path of this site. A post is answered by
 	// a page that links to it.
 	StepUp(r *web.Request, s *session.Session, to string) (web.Page, error)
+	// Trust answers a post by which somebody asks that this browser be trusted: they step up first, and go on at a path.
+	Trust(r *web.Request, s *session.Session, to string) (web.Page, error)
+	// Browser returns the trusted browser that asks; nil when it is none.
+	Browser(r *web.Request) (*session.Browser, error)
 	// Begin leaves for the provider of the flow. It answers a GET only.
 	Begin(r *web.Request, f session.Flow) (web.Page, error)
 }
@@ -51,7 +55,7 @@ type Registrar interface {
 	Keep(ctx context.Context, s *session.Session, o reset.Origin, methodID string) error
 	Rename(ctx context.Context, s *session.Session, o reset.Origin, methodID, name string) error
 	Reviewed(ctx context.Context, s *session.Session) error
-	Snooze(ctx context.Context, s *session.Session) error
+	Snooze(ctx context.Context, s *session.Session, o reset.Origin) error
 	Due(ctx context.Context, s *session.Session, o reset.Origin) (register.Due, error)
 }
 
@@ -125,6 +129,7 @@ func (p *Pages) mountAccount(s *web.Site) {
 	in(post, PathEndSession, p.endSession)
 	in(post, PathEndOthers, p.endOthers)
 	in(post, PathForget, p.forget)
+	in(post, PathTrust, p.trust)
 }
 
 // framed puts the name of whoever is signed in above a page, and sends a change that needs a step-up to one.

@@ -39,6 +39,11 @@ func (p *Pages) activity(r *web.Request, s *session.Session) (web.Page, error) {
 		for _, b := range browsers {
 			v.Browsers = append(v.Browsers, Trusted{ID: b.ID, Agent: b.Agent, Network: b.Network, Made: b.Made, Expires: b.Expires})
 		}
+		this, err := p.Door.Browser(r)
+		if err != nil {
+			return web.Page{}, err
+		}
+		v.MayTrust = this == nil || this.Person != s.Person
 	}
 	page := v.Page()
 	page.Cookies = forget
@@ -145,4 +150,12 @@ func (p *Pages) forget(r *web.Request, s *session.Session) (web.Page, error) {
 		return web.Page{}, err
 	}
 	return going(PathActivity, noteForgot), nil
+}
+
+// trust asks that this browser be trusted, which only a sign-in made for it does.
+func (p *Pages) trust(r *web.Request, s *session.Session) (web.Page, error) {
+	if _, err := r.Form(); err != nil {
+		return web.Page{}, err
+	}
+	return p.Door.Trust(r, s, PathActivity)
 }

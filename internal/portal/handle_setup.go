@@ -133,7 +133,7 @@ func (p *Pages) setupLater(r *web.Request, s *session.Session) (web.Page, error)
 	if _, err := r.Form(); err != nil {
 		return web.Page{}, err
 	}
-	if err := p.Register.Snooze(r.Context(), s); err != nil {
+	if err := p.Register.Snooze(r.Context(), s, origin(r)); err != nil {
 		return web.Page{}, err
 	}
 	return web.Page{Goto: PathSetupOn}, nil

@@ -13,6 +13,7 @@ const (
 	PathEndSession = "/activity/sign-out"        // POST id
 	PathEndOthers  = "/activity/sign-out-others" // POST
 	PathForget     = "/activity/forget"          // POST id
+	PathTrust      = "/activity/trust"           // POST
 )
 
 // PerPage is how many events one page of the activity shows.
@@ -25,6 +26,7 @@ type ActivityPage struct {
 	Browsers []Trusted
 	Events   []Happened
 	Older    string // id of the last event read, when there may be older ones
+	MayTrust bool   // this browser is not trusted yet
 	Further  bool   // not the first page: what is open now is left out
 }
 

@@ -261,7 +261,10 @@ func TestProblemsStandFirstAndLeadToTheirInput(t *testing.T) {
 
 // ours are the places a page may lead to or post to.
 var ours = []string{PathHome, PathReset, PathUnlock, PathChange, PathChoose, PathCode, PathAppCode, PathRecoveryCode, PathNothing, PathCannot,
-	PathNewPassword, PathOldPassword, PathUnlockNow, PathProgress, PathExtend, PathCancel, PathNotMe, PathHelp}
+	PathNewPassword, PathOldPassword, PathUnlockNow, PathProgress, PathExtend, PathCancel, PathNotMe, PathHelp,
+	PathPasskey, PathWorkSignIn, PathWorkSignInGo, PathSecurity, PathReviewed, PathAdd, PathAddPasskey, PathAddApp, PathAddEmail, PathAddPhone, PathConfirm,
+	PathAgain, PathAddCodes, PathCodesFile, PathLeave, PathRemove, PathRename, PathKeep, PathSetup, PathSetupGo, PathSetupNow, PathSetupLater, PathSetupRight,
+	PathSetupOn, PathActivity, PathEndSession, PathEndOthers, PathForget, PathTrust, "/signout"}
 
 func TestFormsPostAndEveryPlaceIsKnown(t *testing.T) {
 	everyPage(t, func(t *testing.T, name, lang string, w *httptest.ResponseRecorder, doc *html.Node) {
@@ -422,11 +425,8 @@ var unsaid = map[string]*regexp.Regexp{
 
 func TestTextsUsePeoplesWordsAndNeverOurs(t *testing.T) {
 	for lang, re := range unsaid {
-		raw, err := os.ReadFile(filepath.Join("..", "message", "texts", "portal."+lang+".yaml"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, line := range strings.Split(string(raw), "\n") {
+		raw := texts(t, lang)
+		for _, line := range strings.Split(raw, "\n") {
 			_, said, ok := strings.Cut(line, ": \"")
 			if found := re.FindString(said); ok && found != "" {
 				t.Errorf("%s says %q: %s", lang, found, line)
@@ -440,11 +440,22 @@ func TestTextsUsePeoplesWordsAndNeverOurs(t *testing.T) {
 	})
 }
 
-func TestEveryTextOfThePagesIsUsed(t *testing.T) {
-	raw, err := os.ReadFile(filepath.Join("..", "message", "texts", "portal.en.yaml"))
-	if err != nil {
-		t.Fatal(err)
+// texts are all our texts of a language.
+func texts(t *testing.T, lang string) string {
+	t.Helper()
+	var all strings.Builder
+	for _, area := range []string{"portal", "security", "activity"} {
+		raw, err := os.ReadFile(filepath.Join("..", "message", "texts", area+"."+lang+".yaml"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		all.Write(raw)
 	}
+	return all.String()
+}
+
+func TestEveryTextOfThePagesIsUsed(t *testing.T) {
+	raw := texts(t, "en")
 	var source strings.Builder
 	for _, pattern := range []string{"*.go", "templates/*.html", "../web/*.go", "../web/templates/*.html"} {
 		files, err := filepath.Glob(pattern)
@@ -462,7 +473,7 @@ func TestEveryTextOfThePagesIsUsed(t *testing.T) {
 			source.Write(b)
 		}
 	}
-	for _, m := range regexp.MustCompile(`(?m)^([a-z_.]+):`).FindAllStringSubmatch(string(raw), -1) {
+	for _, m := range regexp.MustCompile(`(?m)^([a-z_.]+):`).FindAllStringSubmatch(raw, -1) {
 		if !strings.Contains(source.String(), `"`+m[1]+`"`) && m[1] != "password.missing" && m[1] != "code.missing" {
 			t.Errorf("nobody says %s", m[1])
 		}

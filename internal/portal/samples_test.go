@@ -115,6 +115,9 @@ func samples() map[string]view {
 			all["end-"+string(e)+"-"+string(a)] = EndPage{End: e, Action: a, Reference: "KTRW-49MP"}
 		}
 	}
+	for name, v := range accountSamples() {
+		all[name] = signed{v}
+	}
 	for _, why := range []string{"not_in_scope", "action", "network", "protected"} {
 		all["cannot-"+why] = CannotPage{Running: running, Why: []message.Message{{Key: "reset.cannot." + why}}}
 	}

@@ -5,14 +5,17 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/regain-id/regain/internal/account"
 	"github.com/regain-id/regain/internal/config"
 	"github.com/regain-id/regain/internal/keyring"
 	"github.com/regain-id/regain/internal/method"
 	"github.com/regain-id/regain/internal/passkey"
+	"github.com/regain-id/regain/internal/portal"
 	"github.com/regain-id/regain/internal/register"
 	"github.com/regain-id/regain/internal/session"
 	"github.com/regain-id/regain/internal/signin"
 	"github.com/regain-id/regain/internal/staff"
+	"github.com/regain-id/regain/internal/web"
 )
 
 // IDP is an identity provider people sign in at.
@@ -80,6 +83,47 @@ func (srv *Server) identities() (err error) {
 	}
 	srv.Staff, err = staff.New(srv.Store, s.Now)
 	return err
+}
+
+// mountPeople adds the pages of the portal and, with an identity provider, the door that people come in by.
+func (srv *Server) mountPeople() error {
+	s := srv.setup
+	c := portal.Config{
+		Flow: srv.Flow, SignIn: s.Organisation.SignIn, Stories: s.Stories, Now: s.Now,
+		Token: func() (string, []byte) { return keyring.NewToken("rgn_try") }, Hash: hashOf("rgn_try"),
+	}
+	if srv.passkeys != nil || len(s.proving()) > 0 {
+		c.Strong = srv.Flow
+	}
+	if len(s.IDPs) == 0 {
+		portal.Mount(srv.Site, c)
+		return nil
+	}
+	var pages *portal.Pages // made below: the door and the pages lead to each other
+	door := signin.Config{
+		Sessions: srv.Sessions, Base: s.Base, Home: portal.PathSecurity, Now: s.Now, Log: s.Log,
+		Arrived: func(r *web.Request, se *session.Session, f *session.Flow) (web.Page, error) {
+			return pages.Arrived(r, se, f)
+		},
+		Proved: func(r *web.Request, f *session.Flow, who *account.Person, id session.Identity) (web.Page, error) {
+			return pages.Proved(r, f, who, id)
+		},
+		Failed: func(r *web.Request, f *session.Flow, err error) (web.Page, error) { return pages.Failed(r, f, err) },
+	}
+	for _, p := range s.IDPs {
+		door.Providers = append(door.Providers, p.ProviderConfig)
+	}
+	var err error
+	if srv.Door, err = signin.New(door); err != nil {
+		return err
+	}
+	c.Account = portal.Account{Door: srv.Door, In: srv.Door.In, Register: srv.Register, Sessions: srv.Sessions, Reads: srv.Store}
+	for _, p := range srv.Door.Providers() {
+		c.Providers = append(c.Providers, portal.Provider{Name: p.Name, Label: p.Label, AccountURL: p.AccountURL, MayProve: p.MayProve})
+	}
+	pages = portal.Mount(srv.Site, c)
+	srv.Door.Mount(srv.Site)
+	return nil
 }
 
 // keys makes what passkeys are made for: the host people type, and the organisation's name. An address has no passkeys

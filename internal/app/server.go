@@ -32,6 +32,7 @@ import (
 	"github.com/regain-id/regain/internal/register"
 	"github.com/regain-id/regain/internal/reset"
 	"github.com/regain-id/regain/internal/session"
+	"github.com/regain-id/regain/internal/signin"
 	"github.com/regain-id/regain/internal/staff"
 	"github.com/regain-id/regain/internal/store"
 	"github.com/regain-id/regain/internal/web"
@@ -82,6 +83,7 @@ type Server struct {
 	Sessions *session.Service
 	Register *register.Service
 	Staff    *staff.Service
+	Door     *signin.Door // nil without an identity provider
 	Site     *web.Site
 	Handler  http.Handler
 	setup    Setup
@@ -139,22 +141,14 @@ func (srv *Server) wire(ctx context.Context) error {
 	}
 	srv.Site, err = web.New(web.Config{
 		Base: s.Base, Organisation: s.Organisation, Help: s.Help, Links: s.Links, Translator: preferred{catalogue, s.Language},
-		Templates: append([]fs.FS{portal.Templates()}, s.Templates...), Proxies: s.Proxies, Location: s.Zone, Demo: s.Demo, Log: s.Log,
+		Templates: append([]fs.FS{portal.Templates(), signin.Templates()}, s.Templates...), Proxies: s.Proxies, Location: s.Zone, Demo: s.Demo, Log: s.Log,
 	})
 	if err != nil {
 		return err
 	}
-	portal.Mount(srv.Site, portal.Config{
-		Flow: srv.Flow, SignIn: s.Organisation.SignIn, Stories: s.Stories, Now: s.Now,
-		Token: func() (string, []byte) { return keyring.NewToken("rgn_try") },
-		Hash: func(secret string) []byte {
-			hash, ok := keyring.HashToken(secret)
-			if !ok {
-				return nil
-			}
-			return hash
-		},
-	})
+	if err := srv.mountPeople(); err != nil {
+		return err
+	}
 	scim, err := provision.New(provision.Config{
 		Store: srv.Store, Policies: srv.Store, Base: s.Base, Corporate: s.Corporate, Region: s.Region, Now: s.Now, Log: s.Log,
 		Hash: srv.Store.DestinationHash,

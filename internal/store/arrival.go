@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/regain-id/regain/internal/account"
 	"github.com/regain-id/regain/internal/event"
@@ -80,12 +81,12 @@ func (s *Store) PeopleBy(ctx context.Context, attribute, value string, connector
 	return found, nil
 }
 
-// Arrive runs change on the person, locked, and commits with its events: the binding when it is new, the session, and the
-// end of the session it replaces ("" for none). A change that returns no session makes the binding alone. Events of type
-// identity.made are left out when the binding was there before, so that of two first arrivals at once one tells of it.
-// The session gets the person's id and epoch and version 1, and an id where it has none. The closure may run more than
-// once. fault.Conflict when the account is tied to somebody else, or the person to another account of that provider;
-// fault.NotFound when there is no such person.
+// Arrive runs change on the person, locked, and commits with its events: the binding, unless it is nil or there already,
+// the session, and the end of the session it replaces ("" for none). A change that returns no session makes the binding
+// alone. Of events that tell of the binding (identity.made) and of that end (session.ended, whose Txn is the session's
+// id), those are left out that another was faster to make true. The session gets the person's id and epoch and version 1,
+// and an id where it has none. The closure may run more than once. fault.Conflict when the account is tied to somebody
+// else, or the person to another account of that provider; fault.NotFound when there is no such person.
 func (s *Store) Arrive(ctx context.Context, person string, b *session.Binding, replaces string, change func(*account.Person) (*session.Session, []event.Event, error)) (*session.Session, error) {
 	var made *session.Session
 	err := again(ctx, func() error {
@@ -109,13 +110,19 @@ func (s *Store) arriveIn(ctx context.Context, t tx, person string, b *session.Bi
 	if err != nil {
 		return nil, nil, err
 	}
-	v, events, err := change(clonePerson(p))
+	v, told, err := change(clonePerson(p))
 	if err != nil {
 		return nil, nil, err
 	}
-	if !tied {
-		events = slices.DeleteFunc(slices.Clone(events), func(e event.Event) bool { return e.Type == event.IdentityMade })
+	ended := false
+	if v != nil && replaces != "" {
+		if ended, err = s.replaceIn(ctx, t, replaces, v.Started); err != nil {
+			return nil, nil, err
+		}
 	}
+	events := slices.DeleteFunc(slices.Clone(told), func(e event.Event) bool {
+		return !tied && e.Type == event.IdentityMade || !ended && replaces != "" && e.Type == event.SessionEnded && e.Txn == replaces
+	})
 	if v == nil {
 		return nil, events, nil
 	}
@@ -124,28 +131,6 @@ func (s *Store) arriveIn(ctx context.Context, t tx, person string, b *session.Bi
 		made.ID = newID()
 	}
 	made.Person, made.Epoch, made.LiveEpoch, made.LiveActive = p.ID, p.Epoch, p.Epoch, p.Active
-	if replaces != "" {
-		lock := t.lock(lockSession)
-		if lock != "" {
-			lock += " OF s"
-		}
-		old, err := s.readSession(t.queryRow(ctx, selectSessions+`WHERE s.id = $1 AND s.ended = 0`+lock, storable(replaces)))
-		switch {
-		case errors.Is(err, sql.ErrNoRows): // ended meanwhile, or never there
-		case err != nil:
-			return nil, nil, err
-		default:
-			after := plainSession(old.Session)
-			events = append(events, after.End("replaced", "person:"+old.Person, made.Started)...)
-			save, err := s.saveSession(old, after)
-			if err == nil {
-				err = once(ctx, t, save)
-			}
-			if err != nil {
-				return nil, nil, err
-			}
-		}
-	}
 	key, err := s.personKeyIn(ctx, t, p.ID)
 	if err != nil {
 		return nil, nil, err
@@ -153,8 +138,18 @@ func (s *Store) arriveIn(ctx context.Context, t tx, person string, b *session.Bi
 	return made, events, insertSession(ctx, t, key, made)
 }
 
+// replaceIn ends a session that another takes the place of, and reports whether it had not ended before.
+func (s *Store) replaceIn(ctx context.Context, t tx, id string, now time.Time) (bool, error) {
+	t.lock(lockSession) // by the write itself
+	n, err := t.exec(ctx, `UPDATE sessions SET version = version + 1, ended = $2, why = $3 WHERE id = $1 AND ended = 0`, storable(id), micros(now), session.WhyReplaced)
+	return n == 1, err
+}
+
 // tie makes a binding of a person whose row is locked, and reports whether it is new.
 func tie(ctx context.Context, t tx, person string, b *session.Binding) (bool, error) {
+	if b == nil {
+		return false, nil
+	}
 	if err := allStorable(b.IDP, b.Key, b.Issuer, b.Subject); err != nil {
 		return false, err
 	}

@@ -134,6 +134,7 @@ var (
 	_ reset.Store    = (*Cached)(nil)
 	_ reset.Policies = (*Cached)(nil)
 	_ reset.Policies = (*Store)(nil)
+	_ staff.Store    = (*Cached)(nil)
 )
 
 // Cached is a store that keeps the policy, the connectors' trust, the apps and the rules of roles in memory. An app polls Refresh each second; whoever

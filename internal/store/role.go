@@ -85,28 +85,26 @@ func (s *Store) PutInvite(ctx context.Context, i staff.Invite, events ...event.E
 	return nil
 }
 
-// Invite returns an invitation that can still be redeemed; nil when there is none of that hash, it was used, or its time
-// is up.
-func (s *Store) Invite(ctx context.Context, hash []byte, now time.Time) (*staff.Invite, error) {
+// Invite returns an invitation, used or not; nil when there is none of that hash.
+func (s *Store) Invite(ctx context.Context, hash []byte) (*staff.Invite, error) {
 	i := &staff.Invite{}
-	var made, expires int64
-	err := s.db.queryRow(ctx, `SELECT hash, role, by_whom, made, expires FROM invites WHERE hash = $1 AND used = 0 AND expires > $2`, hash, micros(now)).
-		Scan(&i.Hash, &i.Role, &i.By, &made, &expires)
+	var made, expires, used int64
+	err := s.db.queryRow(ctx, `SELECT hash, role, by_whom, made, expires, used FROM invites WHERE hash = $1`, hash).Scan(&i.Hash, &i.Role, &i.By, &made, &expires, &used)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	i.Made, i.Expires = moment(made), moment(expires)
+	i.Made, i.Expires, i.Used = moment(made), moment(expires), moment(used)
 	return i, nil
 }
 
 // RedeemInvite spends an invitation and writes the rule it is redeemed for, with the events in one commit; the generation
-// moves. True for one caller only, ever; false, and nothing written, when the invitation was used, its time is up, or it
+// moves. For one caller only, ever: staff.Over, and nothing written, when the invitation was used, its time is up, or it
 // is for another role than the rule's. A rule that is there already is left as it is.
-func (s *Store) RedeemInvite(ctx context.Context, hash []byte, r *staff.Rule, now time.Time, events ...event.Event) (bool, error) {
-	row, err := roleRow(r)
+func (s *Store) RedeemInvite(ctx context.Context, hash []byte, r staff.Rule, now time.Time, events ...event.Event) error {
+	row, err := roleRow(&r)
 	hit := false
 	if err == nil {
 		hit, err = s.commit(ctx, change{
@@ -118,8 +116,11 @@ func (s *Store) RedeemInvite(ctx context.Context, hash []byte, r *staff.Rule, no
 			events: events,
 		})
 	}
-	if err != nil {
-		return false, fmt.Errorf("redeem invite: %w", err)
+	if err == nil && !hit {
+		err = staff.Over()
 	}
-	return hit, nil
+	if err != nil {
+		return fmt.Errorf("redeem invite: %w", err)
+	}
+	return nil
 }

@@ -275,18 +275,29 @@ func TestOfManyWhoEndASessionOneTellsOfIt(t *testing.T) {
 func TestAnArrivalReplacesTheSessionBefore(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		p := known(t, s)
+		replace := func(old string) (*session.Session, error) {
+			return s.Arrive(t.Context(), p.ID, nil, old, func(*account.Person) (*session.Session, []event.Event, error) {
+				return visit(p), []event.Event{event.New(noon, event.SessionEnded, "person:"+p.ID, p.ID, old, event.Success).With("why", session.WhyReplaced)}, nil
+			})
+		}
 		old := arrived(t, s, p)
-		fresh := ok[*session.Session](t)(s.Arrive(t.Context(), p.ID, binding(p), old.ID, func(*account.Person) (*session.Session, []event.Event, error) { return visit(p), nil, nil }))
-		if got := ok[*session.Session](t)(s.Session(t.Context(), old.Hash)); got.Alive(noon) || got.Why != "replaced" {
+		fresh := ok[*session.Session](t)(replace(old.ID))
+		if got := ok[*session.Session](t)(s.Session(t.Context(), old.Hash)); got.Alive(noon) || got.Why != session.WhyReplaced {
 			t.Errorf("the old one: %+v", got)
 		}
 		if got := ok[*session.Session](t)(s.Session(t.Context(), fresh.Hash)); !got.Alive(noon) {
 			t.Errorf("the new one: %+v", got)
 		}
-		for _, replaces := range []string{old.ID, id(), "\xff"} { // ended, and never there
-			ok[*session.Session](t)(s.Arrive(t.Context(), p.ID, binding(p), replaces, func(*account.Person) (*session.Session, []event.Event, error) { return visit(p), nil, nil }))
+		for _, over := range []string{old.ID, id(), "\xff"} { // ended, and never there
+			ok[*session.Session](t)(replace(over))
 		}
 		count(t, s, 1, `SELECT count(*) FROM events WHERE type = 'session.ended'`)
+
+		busy := arrived(t, s, p)
+		for _, err := range race(16, func(int) error { _, err := replace(busy.ID); return err }) {
+			must(t, err)
+		}
+		count(t, s, 2, `SELECT count(*) FROM events WHERE type = 'session.ended'`)
 
 		// An arrival that is refused leaves no tie, and ends nothing.
 		if _, err := s.Arrive(t.Context(), known(t, s).ID, &session.Binding{IDP: "other", Key: "k"}, fresh.ID, func(*account.Person) (*session.Session, []event.Event, error) {

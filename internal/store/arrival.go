@@ -82,11 +82,11 @@ func (s *Store) PeopleBy(ctx context.Context, attribute, value string, connector
 }
 
 // Arrive runs change on the person, locked, and commits with its events: the binding, unless it is nil or there already,
-// the session, and the end of the session it replaces ("" for none). A change that returns no session makes the binding
-// alone. Of events that tell of the binding (identity.made) and of that end (session.ended, whose Txn is the session's
-// id), those are left out that another was faster to make true. The session gets the person's id and epoch and version 1,
-// and an id where it has none. The closure may run more than once. fault.Conflict when the account is tied to somebody
-// else, or the person to another account of that provider; fault.NotFound when there is no such person.
+// the session, and the end of the session it replaces ("" for none) with an event of its own. A change that returns no
+// session makes the binding alone. Events of type identity.made are left out when the binding is not new, so that of two
+// first arrivals at once one tells of it. The session gets the person's id and epoch and version 1, and an id where it has
+// none. The closure may run more than once. fault.Conflict when the account is tied to somebody else, or the person to
+// another account of that provider; fault.NotFound when there is no such person.
 func (s *Store) Arrive(ctx context.Context, person string, b *session.Binding, replaces string, change func(*account.Person) (*session.Session, []event.Event, error)) (*session.Session, error) {
 	var made *session.Session
 	err := again(ctx, func() error {
@@ -110,21 +110,22 @@ func (s *Store) arriveIn(ctx context.Context, t tx, person string, b *session.Bi
 	if err != nil {
 		return nil, nil, err
 	}
-	v, told, err := change(clonePerson(p))
+	v, events, err := change(clonePerson(p))
 	if err != nil {
 		return nil, nil, err
 	}
-	ended := false
-	if v != nil && replaces != "" {
-		if ended, err = s.replaceIn(ctx, t, replaces, v.Started); err != nil {
-			return nil, nil, err
-		}
+	if !tied {
+		events = slices.DeleteFunc(slices.Clone(events), func(e event.Event) bool { return e.Type == event.IdentityMade })
 	}
-	events := slices.DeleteFunc(slices.Clone(told), func(e event.Event) bool {
-		return !tied && e.Type == event.IdentityMade || !ended && replaces != "" && e.Type == event.SessionEnded && e.Txn == replaces
-	})
 	if v == nil {
 		return nil, events, nil
+	}
+	if replaces != "" {
+		ended, err := replaceIn(ctx, t, replaces, "person:"+p.ID, v.Started)
+		if err != nil {
+			return nil, nil, err
+		}
+		events = append(slices.Clone(events), ended...)
 	}
 	made := plainSession(v)
 	if made.ID == "" {
@@ -138,11 +139,19 @@ func (s *Store) arriveIn(ctx context.Context, t tx, person string, b *session.Bi
 	return made, events, insertSession(ctx, t, key, made)
 }
 
-// replaceIn ends a session that another takes the place of, and reports whether it had not ended before.
-func (s *Store) replaceIn(ctx context.Context, t tx, id string, now time.Time) (bool, error) {
+// replaceIn ends a session that another takes the place of, and tells of it unless it had ended before.
+func replaceIn(ctx context.Context, t tx, id, actor string, now time.Time) ([]event.Event, error) {
 	t.lock(lockSession) // by the write itself
-	n, err := t.exec(ctx, `UPDATE sessions SET version = version + 1, ended = $2, why = $3 WHERE id = $1 AND ended = 0`, storable(id), micros(now), session.WhyReplaced)
-	return n == 1, err
+	var person, idp string
+	err := t.queryRow(ctx, `UPDATE sessions SET version = version + 1, ended = $2, why = $3 WHERE id = $1 AND ended = 0 RETURNING person, idp`,
+		storable(id), micros(now), session.WhyReplaced).Scan(&person, &idp)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return []event.Event{event.New(now, event.SessionEnded, actor, person, id, event.Success).With("why", session.WhyReplaced).With("idp", idp)}, nil
 }
 
 // tie makes a binding of a person whose row is locked, and reports whether it is new.

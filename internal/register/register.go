@@ -98,6 +98,8 @@ type Store interface {
 	// TryEnrolment counts one try in a commit of its own and returns the enrolment as it is after; nil when it is not of
 	// the session, not open, has no tries left (MaxTries), or its time is up.
 	TryEnrolment(ctx context.Context, id, session string, now time.Time) (*Enrolment, error)
+	// ResumeEnrolment takes the open enrolment of a session over into another of the same person; false when there is none.
+	ResumeEnrolment(ctx context.Context, from, to string) (bool, error)
 	UpdateEnrolment(ctx context.Context, id string, change func(*Enrolment) ([]event.Event, error)) (*Enrolment, error)
 	// ClaimConfirm moves the delivery of an enrolment's code from asked to sending, for one caller only.
 	ClaimConfirm(ctx context.Context, id string) (bool, error)

@@ -221,20 +221,10 @@ func (e *Enrolment) close(state State) { e.State, e.Codes, e.Secret = state, nil
 // Resume takes what was begun in a session over into the one that a step-up made of it: the same person went to their
 // identity provider and came back. from is the id of the session that was replaced, as the flow of the step-up names it.
 func (s *Service) Resume(ctx context.Context, sess *session.Session, from string) error {
-	now := s.Now()
 	if from == "" || from == sess.ID {
 		return nil
 	}
-	e, err := s.Store.OpenEnrolment(ctx, from, now)
-	if err != nil || e == nil {
-		return err
-	}
-	_, err = s.Store.UpdateEnrolment(ctx, e.ID, func(e *Enrolment) ([]event.Event, error) {
-		if e.Session == from && e.Person == sess.Person && e.Epoch == sess.Epoch && e.State == Open {
-			e.Session = sess.ID
-		}
-		return nil, nil
-	})
+	_, err := s.Store.ResumeEnrolment(ctx, from, sess.ID)
 	return err
 }
 

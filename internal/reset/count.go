@@ -54,7 +54,7 @@ func (o Owner) Meets(d policy.Decision, now time.Time) bool {
 func Standing(methods []method.Method, now time.Time) []method.Method {
 	out := make([]method.Method, 0, len(methods))
 	for _, m := range methods {
-		if m.Leaves.IsZero() || now.Before(m.Leaves) {
+		if !m.Gone(now) {
 			m.Root = m.Stands(now)
 			out = append(out, m)
 		}

@@ -62,7 +62,7 @@ func (s *Service) Readiness(ctx context.Context, p *account.Person, action polic
 	if err != nil {
 		return nil, err
 	}
-	now, set := s.Now(), s.Kinds()
+	now, set := s.Now(), s.set()
 	st := policy.Standing{UserName: p.UserName, Groups: groups}
 	r := &Readiness{Network: rules.Decide(st, action).Why == "network"}
 	r.Decision = anywhere(rules).Decide(st, action)
@@ -70,7 +70,7 @@ func (s *Service) Readiness(ctx context.Context, p *account.Person, action polic
 	r.Decision.Kinds = slices.DeleteFunc(slices.Clone(allowed), func(k method.Kind) bool { return !slices.Contains(set, k) })
 	r.Enabled = r.Decision.Allowed
 	u := &subject{person: p, trusts: trusts, decision: r.Decision, corporate: s.Corporate}
-	u.methods = standingAt(methods, now)
+	u.methods = Standing(methods, now)
 	for _, m := range u.methods {
 		k := Kept{ID: m.ID, Kind: m.Kind, Masked: m.Mask(), Label: m.Display, Root: m.Root, Primary: m.Primary, Added: m.Created, Confirmed: m.Confirmed,
 			Used: m.LastUsed, Rests: m.Rests(now), Leaves: m.Leaves}
@@ -157,22 +157,10 @@ func (u *subject) enoughFrom(methods []method.Method, now time.Time) time.Time {
 	slices.SortFunc(times, time.Time.Compare)
 	for _, t := range times {
 		then := *u
-		then.methods = standingAt(methods, t)
+		then.methods = Standing(methods, t)
 		if then.reachable(&Attempt{}, u.decision, t) {
 			return t
 		}
 	}
 	return time.Time{}
-}
-
-// standingAt is what is left of a person's methods at a time, each with the root it stands on then.
-func standingAt(methods []method.Method, at time.Time) []method.Method {
-	var out []method.Method
-	for _, m := range methods {
-		if !m.Gone(at) {
-			m.Root = m.Stands(at)
-			out = append(out, m)
-		}
-	}
-	return out
 }

@@ -12,13 +12,14 @@ import (
 	"github.com/regain-id/regain/internal/register"
 	"github.com/regain-id/regain/internal/reset"
 	"github.com/regain-id/regain/internal/session"
+	"github.com/regain-id/regain/internal/signin"
 	"github.com/regain-id/regain/internal/web"
 )
 
-// Door signs people in at their identity provider; package signin's is one.
+// Door signs people in at their identity provider; signin.Door is one.
 type Door interface {
-	// Session returns who is signed in in this browser; nil when nobody is.
-	Session(r *web.Request) (*session.Session, error)
+	// In answers whoever is signed in; others are sent to sign in and back to this very path.
+	In(h signin.Handler) web.Handler
 	// StepUp asks the person to sign in once more, more strongly, and to go on at a path of this site. A post is answered by
 	// a page that links to it.
 	StepUp(r *web.Request, s *session.Session, to string) (web.Page, error)
@@ -28,18 +29,11 @@ type Door interface {
 	Browser(r *web.Request) (*session.Browser, error)
 	// Begin leaves for the provider of the flow. It answers a GET only.
 	Begin(r *web.Request, f session.Flow) (web.Page, error)
+	Providers() []signin.Provider
 }
 
 // Handler answers a request of somebody who is signed in.
-type Handler = func(*web.Request, *session.Session) (web.Page, error)
-
-// Provider is an identity provider as these pages name it.
-type Provider struct {
-	Name       string // in the configuration
-	Label      string // what people call it
-	AccountURL string // where they manage how they sign in there; "" when it is not known
-	MayProve   bool   // a sign-in there may prove something inside a try
-}
+type Handler = signin.Handler
 
 // Registrar is what people do to their own ways; register.Service is one.
 type Registrar interface {
@@ -81,18 +75,16 @@ type Reads interface {
 // Account is what the pages of somebody who is signed in need. The zero value leaves those pages out: there is no identity
 // provider to sign in at.
 type Account struct {
-	Door      Door
-	In        func(Handler) web.Handler // answers whoever is signed in; others are sent to sign in and back to this very path
-	Providers []Provider
-	Register  Registrar
-	Sessions  Sessions
-	Reads     Reads
+	Door     Door
+	Register Registrar
+	Sessions Sessions
+	Reads    Reads
 }
 
 // mountAccount adds the pages of somebody who is signed in.
 func (p *Pages) mountAccount(s *web.Site) {
 	get, post := http.MethodGet, http.MethodPost
-	in := func(method, path string, h Handler) { s.Handle(method, path, p.In(p.framed(h))) }
+	in := func(method, path string, h Handler) { s.Handle(method, path, p.Door.In(p.framed(h))) }
 	in(get, PathSecurity, p.security)
 	in(post, PathReviewed, p.reviewed)
 	in(get, PathAdd, p.add)

@@ -86,7 +86,7 @@ func (p *Pages) addChosen(r *web.Request, s *session.Session) (web.Page, error) 
 	}
 	display := ""
 	if kind == method.Passkey {
-		display = browser(r.UserAgent())
+		display = web.Browser(r.UserAgent())
 	}
 	_, err = p.Register.Begin(r.Context(), s, origin(r), kind, register.Input{Display: display})
 	if problems, ok := mendable(err); ok {

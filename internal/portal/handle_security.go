@@ -45,8 +45,10 @@ func (p *Pages) security(r *web.Request, s *session.Session) (web.Page, error) {
 // signInHalf is what the provider said at this sign-in, and what it told us of otherwise.
 func (p *Pages) signInHalf(s *session.Session, o *register.Overview) SignInHalf {
 	half := SignInHalf{Today: amr(s.AMR)}
-	if i := slices.IndexFunc(p.Providers, func(v Provider) bool { return v.Name == s.IDP }); i >= 0 {
-		half.Label, half.Account = p.Providers[i].Label, p.Providers[i].AccountURL
+	for _, v := range p.Door.Providers() {
+		if v.Name == s.IDP {
+			half.Label, half.Account = v.Label, v.AccountURL
+		}
 	}
 	for _, own := range o.Elsewhere {
 		w := ownWay(own, p.Now())
@@ -143,13 +145,13 @@ func (p *Pages) mayChange(r *web.Request, s *session.Session, to string) (*regis
 func whyNot(why string) message.Message {
 	switch why {
 	case "network":
-		return message.Key("refused.network")
+		return message.Key("register.denied.network")
 	case "protected":
-		return message.Key("refused.protected")
+		return message.Key("register.denied.protected")
 	case "paused":
-		return message.Key("refused.paused")
+		return message.Key("register.denied.paused")
 	}
-	return message.Key("refused.scope")
+	return message.Key("register.denied.not_in_scope")
 }
 
 // find returns one of the person's own ways that they may change.

@@ -9,6 +9,7 @@ import (
 	"github.com/regain-id/regain/internal/method"
 	"github.com/regain-id/regain/internal/reset"
 	"github.com/regain-id/regain/internal/session"
+	"github.com/regain-id/regain/internal/signin"
 	"github.com/regain-id/regain/internal/web"
 )
 
@@ -32,7 +33,7 @@ func (p *Pages) passkey(problems []web.Problem) tryHandler {
 		if err != nil || !ok {
 			return page, err
 		}
-		options, err := p.Strong.Options(r.Context(), a, challenge)
+		options, err := p.Flow.Options(r.Context(), a, challenge)
 		if err != nil {
 			return web.Page{}, err
 		}
@@ -74,8 +75,8 @@ func (p *Pages) workSignIn(r *web.Request, a *reset.Attempt) (web.Page, error) {
 }
 
 // proving are the providers a sign-in at which may prove something.
-func (p *Pages) proving() []Provider {
-	return slices.DeleteFunc(slices.Clone(p.Providers), func(v Provider) bool { return !v.MayProve })
+func (p *Pages) proving() []signin.Provider {
+	return slices.DeleteFunc(slices.Clone(p.Door.Providers()), func(v signin.Provider) bool { return !v.MayProve })
 }
 
 // workSignInGo leaves for one of them.
@@ -88,7 +89,7 @@ func (p *Pages) workSignInGo(r *web.Request, a *reset.Attempt) (web.Page, error)
 	if err != nil || !ok {
 		return page, err
 	}
-	if !slices.ContainsFunc(p.proving(), func(v Provider) bool { return v.Name == q["idp"] }) {
+	if !slices.ContainsFunc(p.proving(), func(v signin.Provider) bool { return v.Name == q["idp"] }) {
 		return web.Page{Goto: PathWorkSignIn}, nil
 	}
 	return p.Door.Begin(r, session.Flow{
@@ -107,7 +108,7 @@ func (p *Pages) Proved(r *web.Request, f *session.Flow, who *account.Person, id 
 		if who != nil {
 			person = who.ID
 		}
-		after, err := p.Strong.ProveSignIn(r.Context(), f.Attempt, f.Challenge, origin(r), person, id.IDP)
+		after, err := p.Flow.ProveSignIn(r.Context(), f.Attempt, f.Challenge, origin(r), person, id.IDP)
 		if fault.Is(err, fault.Invalid) || fault.Is(err, fault.Denied) {
 			return p.notProved(), nil
 		}

@@ -2,6 +2,7 @@ package portal
 
 import (
 	"github.com/regain-id/regain/internal/message"
+	"github.com/regain-id/regain/internal/signin"
 	"github.com/regain-id/regain/internal/web"
 )
 
@@ -28,7 +29,7 @@ func (v PasskeyPage) Page() web.Page {
 // WorkSignInPage leads to the identity providers a sign-in at which may prove something.
 type WorkSignInPage struct {
 	Running
-	Providers []Provider
+	Providers []signin.Provider
 }
 
 // Page renders the view.

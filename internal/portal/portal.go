@@ -1,7 +1,6 @@
 package portal
 
 import (
-	"context"
 	"errors"
 	"net/http"
 	"net/url"
@@ -17,23 +16,13 @@ import (
 
 // Config is what the pages need. Token makes a browser's secret and what is stored of it.
 type Config struct {
-	Account        // of somebody who is signed in; the zero value leaves those pages out
-	Strong  Strong // proofs by the browser and by an identity provider; nil: neither is offered
+	Account // of somebody who is signed in; the zero value leaves those pages out
 	Flow    *reset.Service
 	SignIn  string // where people sign in when they are done
 	Stories []Story
 	Token   func() (secret string, hash []byte)
 	Hash    func(secret string) []byte
 	Now     func() time.Time
-}
-
-// Strong proves by a passkey or by a sign-in inside a try; reset.Service does.
-type Strong interface {
-	// Options is what a browser is asked for: PublicKeyCredentialRequestOptionsJSON (WebAuthn Level 3 §5.1.10).
-	Options(ctx context.Context, a *reset.Attempt, challengeID string) ([]byte, error)
-	// ProveSignIn takes a sign-in as a proof. person is whose account it is, "" when it is nobody's. fault.Invalid when it
-	// proves nothing, whatever the reason.
-	ProveSignIn(ctx context.Context, attemptID, challengeID string, o reset.Origin, person, idp string) (*reset.Attempt, error)
 }
 
 // Pages are the handlers. Arrived, Proved and Failed are for the door that signs people in.
@@ -84,14 +73,10 @@ func Mount(s *web.Site, c Config) *Pages {
 	s.Handle(post, PathCancel, p.try(p.cancel))
 	s.Handle(get, PathNotMe, p.notMe)
 	s.Handle(post, PathNotMe, p.dispute)
-	if p.Strong != nil {
-		s.Handle(get, PathPasskey, p.try(p.passkey(nil)))
-		s.Handle(post, PathPasskey, p.try(p.checkPasskey))
-	}
+	s.Handle(get, PathPasskey, p.try(p.passkey(nil)))
+	s.Handle(post, PathPasskey, p.try(p.checkPasskey))
 	if p.Door != nil {
 		p.mountAccount(s)
-	}
-	if p.Strong != nil && p.Door != nil {
 		s.Handle(get, PathWorkSignIn, p.try(p.workSignIn))
 		s.Handle(get, PathWorkSignInGo, p.try(p.workSignInGo))
 	}
@@ -113,7 +98,7 @@ func forgot(r *web.Request) (web.Page, error) {
 
 // origin is where a request came from, as the flow counts it.
 func origin(r *web.Request) reset.Origin {
-	return reset.Origin{Addr: r.Client, Agent: browser(r.UserAgent()), Lang: r.Lang}
+	return reset.Origin{Addr: r.Client, Agent: web.Browser(r.UserAgent()), Lang: r.Lang}
 }
 
 // tryHandler answers a request inside a try.

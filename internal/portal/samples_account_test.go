@@ -11,6 +11,7 @@ import (
 	"github.com/regain-id/regain/internal/method"
 	"github.com/regain-id/regain/internal/policy"
 	"github.com/regain-id/regain/internal/register"
+	"github.com/regain-id/regain/internal/signin"
 	"github.com/regain-id/regain/internal/web"
 )
 
@@ -117,7 +118,7 @@ func accountSamples() map[string]view {
 		{ID: "s3", Started: ago(6 * time.Hour), Seen: ago(50 * time.Minute)},
 	}
 	browsers := []Trusted{{ID: "b1", Agent: "Chrome, macOS", Network: "203.0.113.0/24", Made: ago(20 * day), Expires: when.Add(70 * day)}, {ID: "b2", Made: ago(day), Expires: when.Add(day)}}
-	providers := []Provider{{Name: "contoso", Label: "Contoso ID", MayProve: true}, {Name: "plant", Label: "Plant sign-in", MayProve: true}}
+	providers := []signin.Provider{{Name: "contoso", Label: "Contoso ID", MayProve: true}, {Name: "plant", Label: "Plant sign-in", MayProve: true}}
 	choices := func(kinds ...method.Kind) (out []Choice) {
 		for _, k := range kinds {
 			out = append(out, Choice{k})
@@ -184,7 +185,7 @@ func accountSamples() map[string]view {
 		"hostile-confirm":  ConfirmPage{ID: hostile, Kind: method.Email, Destination: hostile, Digits: 8, Minutes: 10},
 		"hostile-setup":    SetupPage{App: hostile, Due: invited},
 		"hostile-activity": ActivityPage{Sessions: []SignedIn{{ID: hostile, Agent: hostile, Network: hostile}}, Older: hostile, Events: []Happened{{Text: message.Key("activity.way", "Way", hostile, "To", hostile), From: hostile, Icon: "x"}}},
-		"hostile-work":     WorkSignInPage{Running: running, Providers: []Provider{{Name: hostile, Label: hostile}}},
+		"hostile-work":     WorkSignInPage{Running: running, Providers: []signin.Provider{{Name: hostile, Label: hostile}}},
 	}
 	for _, why := range []string{"network", "protected", "paused", "not_in_scope"} {
 		all["refused-"+why] = RefusedPage{Why: whyNot(why)}

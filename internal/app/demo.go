@@ -22,7 +22,6 @@ import (
 	"github.com/regain-id/regain/internal/adapter/memory"
 	"github.com/regain-id/regain/internal/keyring"
 	"github.com/regain-id/regain/internal/message"
-	"github.com/regain-id/regain/internal/policy"
 	"github.com/regain-id/regain/internal/portal"
 	"github.com/regain-id/regain/internal/reset"
 	"github.com/regain-id/regain/internal/store"
@@ -66,6 +65,7 @@ const demoStamp = "demo"
 // demo is the parts of the demonstration that a real deployment brings itself.
 type demo struct {
 	base      string
+	idp       *idpServer
 	patience  time.Duration
 	fault     memory.Fault
 	directory *memory.Directory
@@ -101,8 +101,13 @@ func Demo(ctx context.Context, o DemoOptions, out io.Writer) (err error) {
 	} else if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
+	idp, err := listenIDP(l, strings.HasSuffix(o.Listen, ":0"))
+	if err != nil {
+		return err
+	}
+	defer idp.listener.Close()
 	_, port, _ := net.SplitHostPort(l.Addr().String())
-	d := &demo{base: "http://localhost:" + port, patience: cmp.Or(o.patience, 5*time.Second), fault: f}
+	d := &demo{base: "http://localhost:" + port, idp: idp, patience: cmp.Or(o.patience, 5*time.Second), fault: f}
 	srv, err := d.open(ctx, dir, o.Log)
 	if err != nil {
 		return err
@@ -112,6 +117,11 @@ func Demo(ctx context.Context, o DemoOptions, out io.Writer) (err error) {
 		defer cancel()
 		err = errors.Join(err, srv.Close(cctx))
 	}()
+	stop, err := d.serveIDP()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, stop()) }()
 	d.directory.SetFault(d.fault)
 	line := d.line(o.Version)
 	if err := announce(out, o.JSON, line); err != nil {
@@ -179,7 +189,7 @@ func (d *demo) open(ctx context.Context, dir string, log *slog.Logger) (*Server,
 	}
 	srv, err := New(ctx, Setup{
 		Base: d.base, Database: database, Migrate: true, Ring: ring,
-		Organisation: web.Organisation{Name: "Alder Works", SignIn: d.base + "/demo/sign-in"},
+		Organisation: web.Organisation{Name: "Alder Works", SignIn: d.idp.issuer + "/"},
 		Corporate:    []string{demoDomain}, MailOn: true, Words: []string{"alder"},
 		Help: web.Help{Text: web.Localised{"en": "This is a demonstration; nobody answers the telephone.", "de": "Dies ist eine Vorführung; niemand nimmt das Telefon ab."},
 			Phone: "+49 30 23125 000", Hours: web.Localised{"en": "Monday to Friday, 8 to 18", "de": "Montag bis Freitag, 8 bis 18 Uhr"}},
@@ -253,19 +263,24 @@ func (d *demo) settle(ctx context.Context, srv *Server, dir string) error {
 	if err != nil {
 		return err
 	}
-	if d.state, err = readDemoState(dir); err != nil || d.state != nil {
+	if d.state, err = readDemoState(dir); err != nil {
 		return err
 	}
-	p := policy.Default()
-	zero := policy.Span(0)
-	p.Rules[0].Hold, p.Rules[0].HoldAfter = &zero, &zero // the demo waits for nothing, and says so
-	p.Hash = "demo"
-	if _, err := srv.Store.ApplyPolicy(ctx, p, "system", srv.setup.Now()); err != nil {
+	if d.state == nil {
+		if err := d.apply(ctx, srv, demoPolicy); err != nil {
+			return err
+		}
+		if d.state, err = d.seed(ctx, srv); err != nil {
+			return err
+		}
+	} else if p, err := srv.Store.Policy(ctx); err != nil {
 		return err
+	} else if p.Hash == "demo" { // of a folder from before people could register
+		if err := d.apply(ctx, srv, demoPolicy); err != nil {
+			return err
+		}
 	}
-	if d.state, err = d.seed(ctx, srv); err != nil {
-		return err
-	}
+	d.state.complete()
 	return d.state.write(dir)
 }
 
@@ -281,7 +296,7 @@ func RefuseDemo(ctx context.Context, s *store.Store) error {
 func (d *demo) line(version string) DemoLine {
 	return DemoLine{
 		Contract: 1, Version: version, Base: d.base, Portal: d.base + "/", Console: d.base + "/console", SCIM: d.base + "/scim/v2", SCIMToken: d.state.Token,
-		IDP: d.base + "/demo/sign-in", Mailbox: d.base + "/demo/mailbox", DirectoryCheck: d.base + "/demo/directory-check", Metrics: d.base + "/metrics", People: d.state.People,
+		IDP: d.idp.issuer, Mailbox: d.base + "/demo/mailbox", DirectoryCheck: d.base + "/demo/directory-check", Metrics: d.base + "/metrics", People: d.state.People,
 	}
 }
 
@@ -297,7 +312,7 @@ func announce(out io.Writer, asJSON bool, l DemoLine) error {
 `, l.Portal, l.Mailbox)
 	for _, p := range l.People {
 		if err == nil {
-			_, err = fmt.Fprintf(out, "  %-20s %-14s password %s\n", p.Login, p.Role, p.Password)
+			_, err = fmt.Fprintf(out, "  %-20s %-14s password %-30s second factor %s\n", p.Login, p.Role, p.Password, p.SecondFactor)
 		}
 	}
 	if err == nil {
@@ -318,7 +333,7 @@ func (d *demo) stories() []portal.Story {
 		{Name: message.Key("demo.story.attack"), Text: message.Key("demo.story.attack.text"), URL: "/demo/attack"},
 		{Name: message.Key("demo.story.never"), Text: message.Key("demo.story.never.text")},
 		{Name: message.Key("demo.story.helpdesk"), Text: message.Key("demo.story.helpdesk.text")},
-		{Name: message.Key("demo.story.policy"), Text: message.Key("demo.story.policy.text")},
+		{Name: message.Key("demo.story.policy"), Text: message.Key("demo.story.policy.text"), URL: "/demo/policy"},
 	}
 }
 
@@ -327,8 +342,8 @@ func (d *demo) mount(s *web.Site, srv *Server) error {
 	s.Handle(http.MethodGet, "/demo/people", d.people)
 	s.Handle(http.MethodGet, "/demo/attack", d.attackPage)
 	s.Handle(http.MethodPost, "/demo/attack", d.attack)
-	s.Handle(http.MethodGet, "/demo/sign-in", d.signInPage)
-	s.Handle(http.MethodPost, "/demo/sign-in", d.signIn)
+	s.Handle(http.MethodGet, "/demo/policy", d.policyPage)
+	s.Handle(http.MethodPost, "/demo/policy", d.changePolicy)
 	s.Handle(http.MethodGet, "/console", coming("demo.coming.console"))
 	s.Handle(http.MethodGet, "/demo/mailbox", d.mailbox.page)
 	s.Mount("/demo/directory-check", http.HandlerFunc(d.directoryCheck))

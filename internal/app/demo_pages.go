@@ -33,27 +33,6 @@ func (d *demo) people(*web.Request) (web.Page, error) {
 	return web.Page{Template: "demo-people", Title: message.Key("demo.people.heading"), Data: all}, nil
 }
 
-// signInView is the demo's stand-in for wherever people sign in: it asks the directory and says what it answered.
-type signInView struct {
-	Login    string
-	Accepted bool
-	Asked    bool
-}
-
-func (d *demo) signInPage(*web.Request) (web.Page, error) { return signInView{}.page(), nil }
-
-func (v signInView) page() web.Page {
-	return web.Page{Template: "demo-sign-in", Title: message.Key("demo.sign_in.heading"), Data: v}
-}
-
-func (d *demo) signIn(r *web.Request) (web.Page, error) {
-	form, err := r.Form(web.Field{Name: "login", Max: 254}, web.Field{Name: "password", Max: 4096})
-	if err != nil {
-		return web.Page{}, err
-	}
-	return signInView{Login: form["login"], Asked: true, Accepted: d.accepts(form["login"], form["password"])}.page(), nil
-}
-
 // attackView is the page of the story "under attack".
 type attackView struct {
 	Login  string

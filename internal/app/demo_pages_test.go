@@ -22,13 +22,6 @@ func takeDemoTour(t *testing.T, prepare func(*browser.Page), see func(p *browser
 	r.open(200, "/demo/mailbox", "mailbox-empty")
 	r.open(200, "/demo/people", "people")
 	r.open(200, "/console", "console")
-	r.open(200, "/demo/sign-in", "sign-in")
-	r.Fill("#login", ada.Login)
-	r.Fill("#password", "not the one")
-	r.follow("form.card button", 200, "/demo/sign-in", "sign-in-no")
-	r.Fill("#login", ada.Login)
-	r.Fill("#password", ada.Password)
-	r.follow("form.card button", 200, "/demo/sign-in", "sign-in-yes")
 	v := e.w.visitor()
 	e.prove(v, ada)
 	v.post("/new-password", "password", fresh).want(t, 200, "/progress")
@@ -36,6 +29,9 @@ func takeDemoTour(t *testing.T, prepare func(*browser.Page), see func(p *browser
 	r.open(200, "/demo/mailbox", "mailbox")
 	r.open(200, "/demo/attack", "attack")
 	r.follow("form[action='/demo/attack'] button", 200, "/demo/attack", "attack-done")
+	r.open(200, "/demo/policy", "policy")
+	r.follow("form[action='/demo/policy'] button", 200, "/demo/policy", "policy-strict")
+	r.follow("form[action='/demo/policy'] button", 200, "/demo/policy", "policy-back")
 }
 
 func TestNobodyIsShutOutOfTheDemo(t *testing.T) {

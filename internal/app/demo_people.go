@@ -8,10 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -38,6 +40,8 @@ type person struct {
 
 	given, family, uid string
 }
+
+func (p *person) name() string { return p.given + " " + p.family }
 
 // cast are the people of the demo. Addresses end in names that belong to nobody, numbers are kept for films.
 func cast() []*person {
@@ -71,6 +75,29 @@ func readDemoState(dir string) (*demoState, error) {
 	return s, json.Unmarshal(b, s)
 }
 
+// complete fills what a folder does not remember: the names, which are the cast's, and a code for whoever has none.
+func (s *demoState) complete() {
+	for _, p := range s.People {
+		for _, c := range cast() {
+			if strings.HasPrefix(p.Login, c.uid+"@") {
+				p.uid, p.given, p.family = c.uid, c.given, c.family
+			}
+		}
+		if p.SecondFactor == "" {
+			p.SecondFactor = newSecondFactor()
+		}
+	}
+}
+
+// newSecondFactor draws six digits.
+func newSecondFactor() string {
+	n, err := rand.Int(rand.Reader, big.NewInt(1_000_000))
+	if err != nil {
+		panic(err) // crypto/rand does not fail
+	}
+	return fmt.Sprintf("%06d", n)
+}
+
 func (s *demoState) write(dir string) error {
 	b, err := json.MarshalIndent(s, "", "\t")
 	if err != nil {
@@ -91,8 +118,8 @@ func (d *demo) seed(ctx context.Context, srv *Server) (*demoState, error) {
 	}
 	state := &demoState{Token: token, People: cast()}
 	for _, p := range state.People {
-		p.Login, p.Password = p.uid+"@"+demoDomain, password.Suggest("en")
-		if err := d.directory.Put(memory.Account{Login: p.uid, Name: p.given + " " + p.family, Password: p.Password,
+		p.Login, p.Password, p.SecondFactor = p.uid+"@"+demoDomain, password.Suggest("en"), newSecondFactor()
+		if err := d.directory.Put(memory.Account{Login: p.uid, Name: p.name(), Password: p.Password,
 			Attrs: map[string][]string{"mail": {p.Login}}, PasswordChangedAt: now.Add(-40 * 24 * time.Hour)}); err != nil {
 			return nil, err
 		}
@@ -111,7 +138,7 @@ func (d *demo) seed(ctx context.Context, srv *Server) (*demoState, error) {
 func provisionOne(h http.Handler, base, token string, p *person) (string, error) {
 	body, err := json.Marshal(map[string]any{
 		"schemas": []string{"urn:ietf:params:scim:schemas:core:2.0:User"}, "userName": p.Login, "externalId": "demo-" + p.uid, "active": true,
-		"displayName": p.given + " " + p.family, "name": map[string]any{"givenName": p.given, "familyName": p.family},
+		"displayName": p.name(), "name": map[string]any{"givenName": p.given, "familyName": p.family},
 		"emails": []any{map[string]any{"value": p.Login, "type": "work", "primary": true}},
 	})
 	if err != nil {

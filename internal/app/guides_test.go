@@ -15,9 +15,14 @@ import (
 //	ldif config, ldif data   is loaded into a fresh OpenLDAP, in order
 //	text check               is what regain check says there
 //	yaml config              is a configuration without faults
+//	yaml part                is one beside the keys that every configuration needs
 //	yaml policy              is parsed and decided
 //	http scim                is sent to a server of this code, and "json answer" after it is part of the answer
-//	sh real, sh run          package house looks whether the commands exist
+//	text request             is what the configuration before it makes regain ask a provider
+//	json metadata            is what that provider publishes of itself
+//	json token, json refused is the ID token it answers with, and what becomes of it
+//	sh real                  package house looks whether the commands exist
+//	sh run                   is run
 type guideBlock struct {
 	info, text string
 	line       int
@@ -43,7 +48,7 @@ func guide(t *testing.T, name string, infos ...string) (text string, found []gui
 				found = append(found, block)
 			}
 		}
-		if !regexp.MustCompile(`^(ldif config|ldif data|text check|yaml config|yaml policy|http scim|json answer|sh real|sh run)$`).MatchString(block.info) {
+		if !regexp.MustCompile(`^(ldif config|ldif data|text check|yaml config|yaml part|yaml policy|http scim|json answer|text request|json metadata|json token|json refused|sh real|sh run)$`).MatchString(block.info) {
 			t.Errorf("%s:%d: nobody checks a block %q", name, block.line, block.info)
 		}
 	}
@@ -79,22 +84,38 @@ func TestTheConfigurationsOfTheGuidesHaveNoFaults(t *testing.T) {
 			t.Fatal(err)
 		}
 		guide(t, name) // every block has a check
-		if !strings.Contains(string(b), "```yaml config") {
+		if !strings.Contains(string(b), "```yaml config") && !strings.Contains(string(b), "```yaml part") {
 			continue
 		}
-		_, blocks := guide(t, name, "yaml config")
+		_, blocks := guide(t, name, "yaml config", "yaml part")
 		for _, block := range blocks {
-			dir := t.TempDir()
-			secretFiles(t, dir, "secrets/directory", "secrets/sms", "secrets/mail")
-			path := filepath.Join(dir, "regain.yaml")
-			if err := os.WriteFile(path, []byte(strings.ReplaceAll(block.text, "secrets/", dir+"/secrets/")), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			if _, err := config.Load(config.Source{File: path}); err != nil {
+			if _, err := loadBlock(t, block); err != nil {
 				t.Errorf("%s:%d: %v", name, block.line, err)
 			}
 		}
 	}
+}
+
+// neededKeys are those without which no configuration works.
+const neededKeys = "base_url: https://account.example.org\norganisation: {name: Example Ltd}\ndirectories: [{name: staff, kind: memory}]\n"
+
+// loadBlock loads the configuration of a block, with the secrets it names.
+func loadBlock(t *testing.T, block guideBlock) (config.Config, error) {
+	t.Helper()
+	dir := t.TempDir()
+	secretFiles(t, dir, "secrets/directory", "secrets/sms", "secrets/mail", "secrets/idp")
+	if strings.Contains(block.text, "secrets/idp.pem") {
+		makeKey(t, dir)
+	}
+	text := strings.ReplaceAll(block.text, "secrets/", dir+"/secrets/")
+	if block.info == "yaml part" {
+		text = neededKeys + text
+	}
+	path := filepath.Join(dir, "regain.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return config.Load(config.Source{File: path})
 }
 
 // The variables a unit or a compose file sets are not judged by those who read such files.

@@ -1,0 +1,498 @@
+package app
+
+import (
+	"crypto/rand"
+	"crypto/rsa"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/go-jose/go-jose/v4/jwt"
+	"golang.org/x/oauth2"
+
+	"github.com/regain-id/regain/internal/account"
+	"github.com/regain-id/regain/internal/client"
+	"github.com/regain-id/regain/internal/config"
+	"github.com/regain-id/regain/internal/message"
+	"github.com/regain-id/regain/internal/session"
+	"github.com/regain-id/regain/internal/signin"
+	"github.com/regain-id/regain/internal/web"
+)
+
+func TestTheGuideToSigningInExplainsEveryKey(t *testing.T) {
+	text, _ := guide(t, "sign-in.md")
+	var look func(reflect.Type)
+	look = func(s reflect.Type) {
+		for f := range s.Fields() {
+			key := f.Tag.Get("key")
+			if !strings.Contains(text, "\n| `"+key+"` |") {
+				t.Errorf("the guide does not explain %s of %s", key, s.Name())
+			}
+			if f.Type.Kind() == reflect.Struct && f.Type.NumField() > 0 && f.Type.Field(0).Tag.Get("key") != "" {
+				look(f.Type)
+			}
+		}
+	}
+	look(reflect.TypeFor[config.IDP]())
+	for f := range reflect.TypeFor[config.LinkSignIn]().Fields() {
+		if _, part, _ := strings.Cut(text, "`link.signin` says"); !strings.Contains(part, "`"+f.Tag.Get("key")+"`") {
+			t.Errorf("the guide does not explain link.signin.%s", f.Tag.Get("key"))
+		}
+	}
+}
+
+func TestTheDefaultsInTheGuideToSigningInAreThoseOfTheProgram(t *testing.T) {
+	c, err := loadBlock(t, guideBlock{info: "yaml part", text: "idps: [{name: main, issuer: https://id.example.org, client_id: regain, client_secret_file: secrets/idp}]"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := c.IDPs[0]
+	text, _ := guide(t, "sign-in.md")
+	for key, value := range map[string]string{
+		"scopes": "`[" + strings.Join(p.Scopes, ", ") + "]`", "claim": "`" + p.Claim + "`", "role_claims": "`[" + strings.Join(p.RoleClaims, ", ") + "]`",
+		"request": "`" + string(p.StepUp.Request) + "`", "max_age": "`" + p.StepUp.MaxAge.String() + "`",
+	} {
+		if !regexp.MustCompile("(?m)^\\| `" + key + "` \\|.*\\| " + regexp.QuoteMeta(value) + " \\|$").MatchString(text) {
+			t.Errorf("the program takes %s for %s, and the guide does not say so", value, key)
+		}
+	}
+	for _, said := range []string{"`" + c.Link.SignIn.Claim + "`", "`" + c.Link.SignIn.Person + "`"} {
+		if _, part, _ := strings.Cut(text, "`link.signin` says"); !strings.Contains(part, said) {
+			t.Errorf("the guide does not say that link.signin has %s", said)
+		}
+	}
+}
+
+// What the guide quotes in the table of refusals is what people really read.
+func TestTheRefusalsInTheGuideAreTheTextsPeopleRead(t *testing.T) {
+	catalogue, err := message.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, _ := guide(t, "sign-in.md")
+	_, part, _ := strings.Cut(text, "\n## 7. ")
+	rows := regexp.MustCompile("(?m)^\\| \\*(.+?)\\* <!-- ([a-z_.]+) --> \\|").FindAllStringSubmatch(part, -1)
+	if len(rows) < 6 {
+		t.Fatalf("found %d rows: the test looks in the wrong place", len(rows))
+	}
+	for _, row := range rows {
+		if got := catalogue.With("Organisation", "Example Ltd").Render("en", message.Key(row[2], "Provider", "Example Ltd")); !strings.Contains(got, strings.Trim(row[1], "…")) {
+			t.Errorf("the guide says %q, and people read %q", row[1], got)
+		}
+	}
+}
+
+func TestTheKeyOfTheGuideIsOneThatSigns(t *testing.T) {
+	if _, err := exec.LookPath("openssl"); err != nil {
+		t.Skip("without openssl nobody can make the key as the guide says")
+	}
+	dir := t.TempDir()
+	makeKey(t, dir)
+	pem, err := os.ReadFile(filepath.Join(dir, "secrets/idp.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := signin.ReadKey(pem); err != nil {
+		t.Error(err)
+	}
+}
+
+// makeKey does what the guide says to make a key.
+func makeKey(t *testing.T, dir string) {
+	t.Helper()
+	_, blocks := guide(t, "sign-in.md", "sh run")
+	for _, b := range blocks {
+		cmd := exec.CommandContext(t.Context(), "sh", "-euc", b.text)
+		cmd.Dir = dir
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("sign-in.md:%d: %v\n%s", b.line, err, out)
+		}
+	}
+}
+
+// vendor is an identity provider that a guide describes: it has the metadata the guide shows, and answers with the
+// token the guide shows.
+type vendor struct {
+	t    *testing.T
+	here string // of this server
+	real string // scheme and host in the guide
+	key  *rsa.PrivateKey
+	meta map[string]any
+
+	mu     sync.Mutex
+	pushed map[string]url.Values
+	asked  []url.Values // authorization requests, whichever way they came
+	answer map[string]any
+	codes  map[string]url.Values
+}
+
+func newVendor(t *testing.T, metadata string) *vendor {
+	t.Helper()
+	v := &vendor{t: t, pushed: map[string]url.Values{}, codes: map[string]url.Values{}}
+	var err error
+	if v.key, err = rsa.GenerateKey(rand.Reader, 2048); err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(v)
+	t.Cleanup(server.Close)
+	if err := json.Unmarshal([]byte(metadata), &v.meta); err != nil {
+		t.Fatal(err)
+	}
+	issuer, err := url.Parse(v.meta["issuer"].(string))
+	if err != nil {
+		t.Fatal(err)
+	}
+	v.here, v.real = server.URL, issuer.Scheme+"://"+issuer.Host
+	return v
+}
+
+// ServeHTTP answers every address that the metadata names.
+func (v *vendor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	at := v.real + r.URL.Path
+	if err := r.ParseForm(); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	say := func(status int, what any) {
+		b, err := json.Marshal(what)
+		if err != nil {
+			v.t.Error(err)
+		}
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(status)
+		w.Write([]byte(strings.ReplaceAll(string(b), v.real, v.here)))
+	}
+	switch at {
+	case strings.TrimSuffix(v.meta["issuer"].(string), "/") + "/.well-known/openid-configuration":
+		say(http.StatusOK, v.meta)
+	case v.meta["jwks_uri"]:
+		say(http.StatusOK, jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: v.key.Public(), KeyID: "k1", Algorithm: "RS256", Use: "sig"}}})
+	case v.meta["pushed_authorization_request_endpoint"]:
+		if !v.authenticated(r) {
+			say(http.StatusUnauthorized, map[string]any{"error": "invalid_client"})
+			return
+		}
+		handle := fmt.Sprintf("urn:ietf:params:oauth:request_uri:%d", len(v.pushed))
+		v.pushed[handle] = r.PostForm
+		say(http.StatusCreated, map[string]any{"request_uri": handle, "expires_in": 60})
+	case v.meta["authorization_endpoint"]:
+		asked := r.Form
+		if handle := r.Form.Get("request_uri"); handle != "" {
+			if asked = v.pushed[handle]; len(r.Form) != 2 {
+				v.t.Errorf("beside the handle the browser carries %v", r.Form)
+			}
+		} else if v.meta["pushed_authorization_request_endpoint"] != nil {
+			v.t.Errorf("the request went through the browser although it can be pushed: %v", r.Form)
+		}
+		v.asked = append(v.asked, asked)
+		code := fmt.Sprintf("code-%d", len(v.asked))
+		v.codes[code] = asked
+		back := url.Values{"code": {code}, "state": {asked.Get("state")}}
+		if v.meta["authorization_response_iss_parameter_supported"] == true {
+			back.Set("iss", strings.Replace(v.meta["issuer"].(string), v.real, v.here, 1))
+		}
+		http.Redirect(w, r, asked.Get("redirect_uri")+"?"+back.Encode(), http.StatusFound)
+	case v.meta["token_endpoint"]:
+		asked, known := v.codes[r.PostForm.Get("code")]
+		if !known || !v.authenticated(r) || !pkce(r.PostForm.Get("code_verifier"), asked.Get("code_challenge")) {
+			say(http.StatusBadRequest, map[string]any{"error": "invalid_grant"})
+			return
+		}
+		delete(v.codes, r.PostForm.Get("code"))
+		say(http.StatusOK, map[string]any{"access_token": "an access token", "token_type": "Bearer", "expires_in": 300, "id_token": v.token(asked.Get("nonce"))})
+	default:
+		v.t.Errorf("nobody said that %s exists", at)
+		http.NotFound(w, r)
+	}
+}
+
+func pkce(verifier, challenge string) bool {
+	return verifier != "" && oauth2.S256ChallengeFromVerifier(verifier) == challenge
+}
+
+// authenticated reports whether the client proved itself in one of the ways the metadata names.
+func (v *vendor) authenticated(r *http.Request) bool {
+	_, _, basic := r.BasicAuth()
+	way := map[bool]string{true: "client_secret_basic"}[basic]
+	if r.PostForm.Get("client_secret") != "" {
+		way = "client_secret_post"
+	}
+	if r.PostForm.Get("client_assertion") != "" {
+		way = "private_key_jwt"
+	}
+	return slices.Contains(v.meta["token_endpoint_auth_methods_supported"].([]any), any(way))
+}
+
+// token signs the answer that is next. Times in it are seconds from now.
+func (v *vendor) token(nonce string) string {
+	claims := maps.Clone(v.answer)
+	for _, name := range []string{"iat", "nbf", "exp", "auth_time"} {
+		if n, has := claims[name].(float64); has {
+			claims[name] = time.Now().Unix() + int64(n)
+		}
+	}
+	if claims["nonce"] == "…" {
+		claims["nonce"] = nonce
+	}
+	claims["iss"] = strings.Replace(claims["iss"].(string), v.real, v.here, 1)
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.RS256, Key: jose.JSONWebKey{Key: v.key, KeyID: "k1"}}, (&jose.SignerOptions{}).WithType("JWT"))
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	text, err := jwt.Signed(signer).Claims(claims).Serialize()
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	return text
+}
+
+// next is the answer to the sign-ins that follow; what was asked before is forgotten.
+func (v *vendor) next(claims map[string]any) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.answer, v.asked = claims, nil
+}
+
+func (v *vendor) first() url.Values {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if len(v.asked) == 0 {
+		return nil
+	}
+	return v.asked[0]
+}
+
+// exchange is a request that a guide shows, and what may be answered to it.
+type exchange struct {
+	purpose string
+	to      string
+	asks    map[string]string
+	line    int
+	answers []recorded
+}
+
+type recorded struct {
+	claims  map[string]any
+	refused bool
+	line    int
+}
+
+func exchanges(t *testing.T, page string) (all []exchange) {
+	t.Helper()
+	_, blocks := guide(t, page, "text request", "json token", "json refused")
+	for _, b := range blocks {
+		if b.info != "text request" {
+			r := recorded{refused: b.info == "json refused", line: b.line}
+			if err := json.Unmarshal([]byte(b.text), &r.claims); err != nil || len(all) == 0 {
+				t.Fatalf("%s:%d: %v", page, b.line, err)
+			}
+			last := &all[len(all)-1]
+			last.answers = append(last.answers, r)
+			continue
+		}
+		head, rest, _ := strings.Cut(b.text, "\n")
+		x := exchange{asks: map[string]string{}, line: b.line}
+		x.purpose, x.to, _ = strings.Cut(head, " ")
+		for line := range strings.Lines(rest) {
+			name, value, ok := strings.Cut(strings.TrimSuffix(line, "\n"), "=")
+			if !ok {
+				t.Fatalf("%s:%d: %q is no parameter", page, b.line, line)
+			}
+			x.asks[name] = value
+		}
+		all = append(all, x)
+	}
+	return all
+}
+
+// differs says where a request is not what a guide shows: the same parameters, each once, "…" for what is new each time.
+func (x exchange) differs(got url.Values, base string) (why []string) {
+	for name, want := range x.asks {
+		want = strings.Replace(want, "https://account.example.org", base, 1)
+		if len(got[name]) != 1 || want != "…" && got.Get(name) != want || got.Get(name) == "" {
+			why = append(why, fmt.Sprintf("%s: got %q, the guide says %q", name, got[name], want))
+		}
+	}
+	for name := range got {
+		if _, said := x.asks[name]; !said && !strings.HasPrefix(name, "client_assertion") && name != "client_secret" && name != "ui_locales" {
+			why = append(why, fmt.Sprintf("%s=%q is sent, and the guide does not say so", name, got.Get(name)))
+		}
+	}
+	return why
+}
+
+// Each guide to a provider shows its configuration, the requests that come of it, and tokens with what becomes of them.
+// Here the configuration is loaded as it stands, the provider is played by its metadata and these tokens, and the code
+// that signs people in does the rest. Only the host is another one.
+func TestTheProvidersOfTheGuidesAreAskedAndBelievedAsTheySay(t *testing.T) {
+	for _, page := range []string{"sign-in-entra.md", "sign-in-okta.md", "sign-in-keycloak.md", "sign-in-authentik.md"} {
+		t.Run(page, func(t *testing.T) {
+			_, metadata := guide(t, page, "json metadata")
+			v := newVendor(t, metadata[0].text)
+			w, proofs := signInWorld(t, page, v)
+			purposes := map[string]int{}
+			said := exchanges(t, page)
+			for _, x := range said {
+				purposes[x.purpose]++
+				if want := v.meta["authorization_endpoint"]; x.to != want {
+					t.Errorf("%s:%d: asked at %s, and the metadata says %s", page, x.line, x.to, want)
+				}
+				for _, a := range x.answers {
+					w.replay(t, page, v, said[0].answers[0], x, a, proofs)
+				}
+			}
+			if purposes["sign-in"] != 1 || purposes["step-up"] != 1 || purposes["proof"] != 1 {
+				t.Errorf("the guide shows %v", purposes)
+			}
+		})
+	}
+}
+
+// replay lets a new browser do one exchange of a guide.
+func (w *world) replay(t *testing.T, page string, v *vendor, signIn recorded, x exchange, a recorded, proofs *[]session.Identity) {
+	t.Helper()
+	*proofs = nil
+	b := w.visitor()
+	if x.purpose == "step-up" {
+		v.next(signIn.claims)
+		if in := b.get("/guide/sign-in"); in.Path != "/guide/who" || !strings.Contains(in.HTML, "somebody") {
+			t.Fatalf("%s:%d: the sign-in before it ends at %s: %s", page, x.line, in.Path, in.Text)
+		}
+	}
+	v.next(a.claims)
+	seen := b.get("/guide/" + x.purpose)
+	for _, why := range x.differs(v.first(), w.base) {
+		t.Errorf("%s:%d: %s", page, x.line, why)
+	}
+	in := ""
+	switch x.purpose {
+	case "sign-in":
+		in = "/guide/who"
+	case "step-up":
+		in = "/guide/step-up"
+	case "proof":
+		in = "/guide/proved"
+	}
+	who := b.get("/guide/who").HTML
+	accepted := seen.Status == http.StatusOK && seen.Path == in
+	if accepted == a.refused {
+		t.Errorf("%s:%d: accepted is %t; the browser sees %d at %s\n%s", page, a.line, accepted, seen.Status, seen.Path, seen.Text)
+	}
+	if a.refused && (seen.Status != http.StatusForbidden || seen.H1 != "A stronger sign-in is needed") {
+		t.Errorf("%s:%d: the person reads %q with status %d", page, a.line, seen.H1, seen.Status)
+	}
+	switch x.purpose {
+	case "sign-in", "step-up":
+		if want := map[bool]string{true: "somebody strong", false: "somebody"}[x.purpose == "step-up" && !a.refused]; !strings.Contains(who, `"`+want+`"`) {
+			t.Errorf("%s:%d: afterwards the browser is %s, want %s", page, a.line, who, want)
+		}
+	case "proof":
+		if (len(*proofs) == 1) == a.refused {
+			t.Errorf("%s:%d: %d proofs", page, a.line, len(*proofs))
+		}
+		if !strings.Contains(who, `"nobody"`) {
+			t.Errorf("%s:%d: a proof signed %s in", page, a.line, who)
+		}
+	}
+}
+
+// signInWorld is a deployment with the configuration of a guide, whose provider is played by v, and one person, who has
+// there the account of the guide's first token. Its pages under /guide begin a sign-in for each purpose.
+func signInWorld(t *testing.T, page string, v *vendor) (*world, *[]session.Identity) {
+	t.Helper()
+	_, blocks := guide(t, page, "yaml part")
+	c, err := loadBlock(t, blocks[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := c.IDPs[0]
+	provider := signin.ProviderConfig{
+		Name: p.Name, Label: p.Label, Issuer: strings.Replace(p.Issuer, v.real, v.here, 1), ClientID: p.ClientID, ClientSecret: p.ClientSecret.Reveal(), Scopes: p.Scopes,
+		StepUp:     signin.StepUp{Ask: signin.Ask(p.StepUp.Request), Accept: p.StepUp.Accept, Claim: p.StepUp.Claim, MaxAge: p.StepUp.MaxAge.Std(), Prompt: p.StepUp.Prompt},
+		NoPassword: p.NoPassword, Claim: p.Claim, LinkClaim: c.Link.SignIn.Claim, RoleClaims: p.RoleClaims, AccountURL: p.AccountURL, AllowPrivate: true,
+	}
+	if p.KeyFile != "" {
+		pem, err := os.ReadFile(p.KeyFile)
+		if err == nil {
+			provider.Key, err = signin.ReadKey(pem)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	var proofs []session.Identity
+	w := newWorld(t, scene{noWork: true, change: func(s *Setup) {
+		s.Templates = append(s.Templates, signin.Templates())
+		s.Extra = func(site *web.Site, srv *Server) error {
+			sessions, err := session.New(session.Config{Store: srv.Store, Limits: srv.Store, Keys: s.Ring, Now: time.Now, Log: s.Log,
+				Providers: map[string]session.Rule{p.Name: {Link: c.Link.SignIn.Person, Connectors: p.People}}})
+			if err != nil {
+				return err
+			}
+			door, err := signin.New(signin.Config{Sessions: sessions, Providers: []signin.ProviderConfig{provider}, Base: s.Base, Now: time.Now, Log: s.Log,
+				Proved: func(_ *web.Request, _ *session.Flow, who *account.Person, id session.Identity) (web.Page, error) {
+					if who != nil {
+						proofs = append(proofs, id)
+					}
+					return web.Page{Goto: "/guide/proved"}, nil
+				}})
+			if err != nil {
+				return err
+			}
+			door.Mount(site)
+			guidePages(site, door)
+			return nil
+		}
+	}})
+	first := exchanges(t, page)[0].answers[0].claims
+	link, _ := first[c.Link.SignIn.Claim].(string)
+	ada := map[string]any{"schemas": []string{"urn:ietf:params:scim:schemas:core:2.0:User"}, "userName": "ada", "active": true}
+	ada[c.Link.SignIn.Person] = link
+	if status, said := w.scim(w.connector("hr", client.TrustOne), http.MethodPost, "/Users", ada); status != http.StatusCreated || link == "" {
+		t.Fatalf("%d: %v", status, said)
+	}
+	return w, &proofs
+}
+
+func guidePages(site *web.Site, door *signin.Door) {
+	begin := func(f session.Flow) web.Handler {
+		return func(r *web.Request) (web.Page, error) { return door.Begin(r, f) }
+	}
+	site.Handle(http.MethodGet, "/guide/sign-in", begin(session.Flow{Purpose: session.SignIn, Goto: "/guide/who"}))
+	site.Handle(http.MethodGet, "/guide/proof", begin(session.Flow{Purpose: session.Proof, Attempt: "an attempt", Challenge: "a challenge"}))
+	site.Handle(http.MethodGet, "/guide/proved", func(*web.Request) (web.Page, error) { return web.Page{JSON: "proved"}, nil })
+	site.Handle(http.MethodGet, "/guide/step-up", door.In(func(r *web.Request, s *session.Session) (web.Page, error) {
+		if s.SteppedUp(time.Now(), session.StepUpLife) {
+			return web.Page{JSON: "strong"}, nil
+		}
+		return door.StepUp(r, s, "/guide/step-up")
+	}))
+	site.Handle(http.MethodGet, "/guide/who", func(r *web.Request) (web.Page, error) {
+		s, err := door.Session(r)
+		switch {
+		case err != nil:
+			return web.Page{}, err
+		case s == nil:
+			return web.Page{JSON: "nobody"}, nil
+		case s.SteppedUp(time.Now(), session.StepUpLife):
+			return web.Page{JSON: "somebody strong"}, nil
+		}
+		return web.Page{JSON: "somebody"}, nil
+	})
+}

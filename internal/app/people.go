@@ -92,9 +92,6 @@ func (srv *Server) mountPeople() error {
 		Flow: srv.Flow, SignIn: s.Organisation.SignIn, Stories: s.Stories, Now: s.Now,
 		Token: func() (string, []byte) { return keyring.NewToken("rgn_try") }, Hash: hashOf("rgn_try"),
 	}
-	if srv.passkeys != nil || len(s.proving()) > 0 {
-		c.Strong = srv.Flow
-	}
 	if len(s.IDPs) == 0 {
 		portal.Mount(srv.Site, c)
 		return nil
@@ -117,10 +114,7 @@ func (srv *Server) mountPeople() error {
 	if srv.Door, err = signin.New(door); err != nil {
 		return err
 	}
-	c.Account = portal.Account{Door: srv.Door, In: srv.Door.In, Register: srv.Register, Sessions: srv.Sessions, Reads: srv.Store}
-	for _, p := range srv.Door.Providers() {
-		c.Providers = append(c.Providers, portal.Provider{Name: p.Name, Label: p.Label, AccountURL: p.AccountURL, MayProve: p.MayProve})
-	}
+	c.Account = portal.Account{Door: srv.Door, Register: srv.Register, Sessions: srv.Sessions, Reads: srv.Store}
 	pages = portal.Mount(srv.Site, c)
 	srv.Door.Mount(srv.Site)
 	return nil

@@ -25,11 +25,11 @@ type Store interface {
 	// StaffGroups returns the groups a person is in, directly or through other groups, and whether the connectors of all
 	// groups on some way to each may make people staff.
 	StaffGroups(ctx context.Context, person string) ([]Group, error)
-	// Invite returns an invitation that can still be redeemed; nil when there is none of that hash.
-	Invite(ctx context.Context, hash []byte, now time.Time) (*Invite, error)
+	// Invite returns an invitation, used or not; nil when there is none of that hash.
+	Invite(ctx context.Context, hash []byte) (*Invite, error)
 	// RedeemInvite marks an invitation as used and adds the rule in one commit with the events, for one caller only.
-	// It returns false when it was used before, its time is up, or it is for another role.
-	RedeemInvite(ctx context.Context, hash []byte, rule *Rule, now time.Time, events ...event.Event) (bool, error)
+	// fault.Over when it was used before or its time is up.
+	RedeemInvite(ctx context.Context, hash []byte, rule Rule, now time.Time, events ...event.Event) error
 }
 
 // Service answers who is staff, and makes the first of them.
@@ -126,7 +126,7 @@ func (s *Service) Invited(ctx context.Context, hash []byte) (*Invite, error) {
 	if len(hash) == 0 {
 		return nil, Over()
 	}
-	i, err := s.store.Invite(ctx, hash, s.now())
+	i, err := s.store.Invite(ctx, hash)
 	if err != nil {
 		return nil, fmt.Errorf("invitation: %w", err)
 	}
@@ -163,12 +163,8 @@ func (s *Service) Redeem(ctx context.Context, hash []byte, by *session.Session, 
 		}
 		e := event.New(now, event.RoleGranted, r.By, "", r.ID, event.Success).With("role", string(r.Role)).With("source", string(r.Source)).
 			With("idp", r.IDP).With("claim", r.Claim).With("value", r.Value).With("invite", true)
-		redeemed, err := s.store.RedeemInvite(ctx, hash, &r, now, e)
-		if err != nil {
+		if err := s.store.RedeemInvite(ctx, hash, r, now, e); err != nil {
 			return nil, err
-		}
-		if !redeemed {
-			return nil, Over()
 		}
 		// Whoever was just made staff goes on at once. It is done, whatever becomes of this: caches look again by themselves.
 		_ = s.store.Refresh(ctx)

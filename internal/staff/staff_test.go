@@ -98,22 +98,22 @@ type desk struct {
 func (d *desk) RoleRules(context.Context) ([]Rule, error)            { return d.rules, d.broken }
 func (d *desk) Refresh(context.Context) error                        { d.fresh++; return nil }
 func (d *desk) StaffGroups(context.Context, string) ([]Group, error) { return d.groups, d.broken }
-func (d *desk) Invite(_ context.Context, hash []byte, now time.Time) (*Invite, error) {
+func (d *desk) Invite(_ context.Context, hash []byte) (*Invite, error) {
 	for _, i := range d.invites {
-		if bytes.Equal(i.Hash, hash) && i.Used.IsZero() && now.Before(i.Expires) {
+		if bytes.Equal(i.Hash, hash) {
 			return i, nil
 		}
 	}
 	return nil, d.broken
 }
 
-func (d *desk) RedeemInvite(_ context.Context, hash []byte, r *Rule, now time.Time, events ...event.Event) (bool, error) {
-	i, err := d.Invite(context.Background(), hash, now)
-	if i == nil {
-		return false, err
+func (d *desk) RedeemInvite(_ context.Context, hash []byte, r Rule, now time.Time, events ...event.Event) error {
+	i, _ := d.Invite(context.Background(), hash)
+	if i == nil || !i.Used.IsZero() {
+		return Over()
 	}
-	i.Used, d.rules, d.events = now, append(d.rules, *r), append(d.events, events...)
-	return true, nil
+	i.Used, d.rules, d.events = now, append(d.rules, r), append(d.events, events...)
+	return nil
 }
 
 func service(t *testing.T, d *desk) *Service {

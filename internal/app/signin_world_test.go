@@ -176,6 +176,24 @@ func (g *guest) second() {
 	g.Follow("#confirm")
 }
 
+// stepUp signs in at the provider by password and second factor, wherever it begins.
+func (g *guest) stepUp(uid string) {
+	g.t.Helper()
+	g.atProvider()
+	if g.Count("#sign-in") > 0 {
+		g.password(uid)
+	}
+	g.second()
+	g.home()
+}
+
+// home waits until the browser is back here: the provider ends another person's session by a page that posts itself.
+func (g *guest) home() {
+	g.t.Helper()
+	eventually(g.t, "back from the provider", func() bool { return strings.HasPrefix(g.URL(), g.h.base) })
+	g.WaitFor("main h1")
+}
+
 // device signs in at the provider without a password.
 func (g *guest) device(uid string) {
 	g.t.Helper()

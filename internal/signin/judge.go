@@ -76,7 +76,7 @@ func (p *provider) judge(ctx context.Context, m *metadata, f *session.Flow, d de
 		return none, nil, reject("nonce", nil)
 	}
 	sub, ok := c.text("sub")
-	if !ok || !plain(sub) {
+	if !ok || sub == "" || !plain(sub) {
 		return none, nil, reject("subject", nil)
 	}
 	if azp, has := c["azp"]; has || len(t.Audience) != 1 { // more audiences than us are trusted only if it was made for us

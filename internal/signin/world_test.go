@@ -17,6 +17,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/regain-id/regain/internal/account"
+	"github.com/regain-id/regain/internal/client"
 	"github.com/regain-id/regain/internal/event"
 	"github.com/regain-id/regain/internal/keyring"
 	"github.com/regain-id/regain/internal/message"
@@ -343,4 +344,20 @@ func (b *browser) signIn() *session.Session {
 // secrets are what must never stand in a page, a log or an event.
 func (w *world) secrets() []string {
 	return []string{w.op.accessToken, "client-canary", "alert(1)"}
+}
+
+// beginAt begins a sign-in that should go on at a place.
+func (w *world) beginAt(to string) web.Handler {
+	return func(r *web.Request) (web.Page, error) {
+		return w.door.Begin(r, session.Flow{Purpose: session.SignIn, Goto: to})
+	}
+}
+
+// connector is one of a name and id.
+func (w *world) connector(name, id string) {
+	w.t.Helper()
+	c := &client.Connector{ID: id, Name: name, Trust: client.TrustOne, Preset: client.PresetStandard, Created: w.clock.now(), Updated: w.clock.now()}
+	if err := w.store.CreateConnector(w.t.Context(), c); err != nil {
+		w.t.Fatal(err)
+	}
 }

@@ -295,3 +295,12 @@ func withPublicKey(k crypto.Signer) func([]byte) []byte {
 		return m.Sum(nil)
 	}
 }
+
+func marshal(t *testing.T, v any) []byte {
+	t.Helper()
+	b, err := json.Marshal(v)
+	if err != nil {
+		t.Error(err)
+	}
+	return b
+}

@@ -36,10 +36,11 @@ func (s *Service) Due(ctx context.Context, sess *session.Session, o reset.Origin
 // missing returns how many ways more the policy asks for, once everything there is counts.
 func (s *Service) missing(st *standing, now time.Time) int {
 	at, owner := settled(st.methods, now), s.owner(st)
-	if n := st.decision.Registration.Methods - owner.Together(st.decision.Registration.Methods, at); n > 0 {
+	if n := st.decision.Registration.Methods - owner.Distinct(st.decision.Registration.Methods, at); n > 0 {
 		return n
 	}
-	// Enough of them, and still nothing the policy would take for a reset: a kind it requires is not among them.
+	// Enough of them, and still nothing the policy would take for a reset: a kind it requires is not among them, or none that
+	// may come first.
 	if !owner.Meets(policy.Decision{Allowed: true, Proofs: st.decision.Proofs, Kinds: st.kinds, Required: st.decision.Required}, at) {
 		return 1
 	}

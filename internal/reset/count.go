@@ -41,6 +41,19 @@ func (o Owner) Together(most int, now time.Time) int {
 	return 0
 }
 
+// Distinct returns how many ways that differ in class and root there are at a time, at most so many, whichever of them may
+// come first: what is there already, for whoever must say how many more are needed.
+func (o Owner) Distinct(most int, now time.Time) int {
+	u := o.at(now)
+	u.anyFirst = true
+	for n := min(most, maxTogether); n > 0; n-- {
+		if u.reachable(&Attempt{}, policy.Decision{Allowed: true, Proofs: n, Kinds: o.Kinds}, now) {
+			return n
+		}
+	}
+	return 0
+}
+
 // maxTogether bounds the search for ways that count beside each other; a policy asks for at most five to be registered.
 const maxTogether = 5
 

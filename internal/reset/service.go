@@ -200,6 +200,7 @@ type subject struct {
 
 	corporate []string
 	providers []string // where people can sign in without the password
+	anyFirst  bool     // counting only: which of them may be a first proof does not matter
 }
 
 // usable reports whether a method counts now: active, of an allowed kind, not resting, trusted at all, and not among

@@ -152,7 +152,7 @@ func (u *subject) reachable(a *Attempt, d policy.Decision, now time.Time) bool {
 		}
 		for i := range all {
 			m := &all[i]
-			if !u.usable(m, now) || !provable(m.Kind) || !try.Counts(m, u.trusts) || len(try.Proofs) == 0 && !m.Kind.First() {
+			if !u.usable(m, now) || !provable(m.Kind) || !try.Counts(m, u.trusts) || len(try.Proofs) == 0 && !m.Kind.First() && !u.anyFirst {
 				continue
 			}
 			try.Proofs = append(try.Proofs, Proof{Method: m.ID, Kind: m.Kind, Class: m.Kind.Class(), Root: m.Root})

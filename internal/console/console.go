@@ -1,0 +1,229 @@
+package console
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/regain-id/regain/internal/account"
+	"github.com/regain-id/regain/internal/event"
+	"github.com/regain-id/regain/internal/limit"
+	"github.com/regain-id/regain/internal/message"
+	"github.com/regain-id/regain/internal/policy"
+	"github.com/regain-id/regain/internal/reset"
+	"github.com/regain-id/regain/internal/session"
+	"github.com/regain-id/regain/internal/staff"
+	"github.com/regain-id/regain/internal/web"
+)
+
+// Door is who lets people in: signin.Door.
+type Door interface {
+	In(h Handler) web.Handler
+	Session(r *web.Request) (*session.Session, error)
+	StepUp(r *web.Request, s *session.Session, to string) (web.Page, error)
+	Begin(r *web.Request, f session.Flow) (web.Page, error)
+}
+
+// Handler answers a request of somebody who is signed in.
+type Handler = func(*web.Request, *session.Session) (web.Page, error)
+
+// Finder answers what was typed into the box.
+type Finder interface {
+	FindPeople(ctx context.Context, text string, n int) (found []*account.Person, more bool, err error)
+	PeopleByEnding(ctx context.Context, digits string, n int) (found []*account.Person, more bool, err error)
+	AttemptByReference(ctx context.Context, reference string) (*reset.Attempt, error)
+}
+
+// Reader reads what a room shows.
+type Reader interface {
+	Person(ctx context.Context, id string) (*account.Person, error)
+	Attempt(ctx context.Context, id string) (*reset.Attempt, error)
+	GroupsOf(ctx context.Context, person string) ([]account.GroupOf, error)
+	SessionsOf(ctx context.Context, person string, now time.Time) ([]session.Session, error)
+	EventsOf(ctx context.Context, subject, before string, n int) ([]event.Event, error)
+	EventsIn(ctx context.Context, txn string) ([]event.Event, error)
+}
+
+// Names turns ids into what people call them.
+type Names interface {
+	ConnectorNames(ctx context.Context) (map[string]string, error)
+	NamesOf(ctx context.Context, people []string) (map[string]string, error)
+}
+
+// Store is everything the rooms ask for.
+type Store interface {
+	Finder
+	Reader
+	Names
+	// KeepStaff notes that a page for staff is about to be shown in a session, and reports whether it may be.
+	KeepStaff(ctx context.Context, session string, now time.Time) (bool, error)
+	// Record writes facts that come with no other change.
+	Record(ctx context.Context, events ...event.Event) error
+}
+
+// Judge says whether somebody could reset now: reset.Service.
+type Judge interface {
+	Readiness(ctx context.Context, p *account.Person, action policy.Action) (*reset.Readiness, error)
+}
+
+// Keys makes keys of buckets.
+type Keys interface {
+	Hash(purpose string, parts ...string) []byte
+}
+
+// Config is what the rooms need. Every field is.
+type Config struct {
+	Door   Door
+	Staff  *staff.Service
+	Judge  Judge
+	Store  Store
+	Limits limit.Spender
+	Keys   Keys
+	Hash   func(token string) []byte // of the link of an invitation; nil when it is none of ours
+	Now    func() time.Time
+}
+
+// The paths.
+const (
+	PathSearch   = "/console"
+	PathPeople   = "/console/people/"   // and an id
+	PathAttempts = "/console/attempts/" // and a reference
+	PathInvite   = "/console/invite"
+	PathBegin    = "/console/invite/begin"
+)
+
+// How often one member of staff may ask, and be refused.
+const (
+	maxSearches = 120
+	maxLooks    = 60
+	inTime      = 10 * time.Minute
+	maxRefusals = 6 // are written down in an hour; the page comes always
+)
+
+// rooms are the handlers.
+type rooms struct{ Config }
+
+// member is somebody whom the door let in and who has a role.
+type member struct {
+	*session.Session
+	Role staff.Role
+}
+
+// room is one page. Least is the role it needs; a room without one judges by itself who may enter.
+type room struct {
+	method, path string
+	least        staff.Role
+	staff        func(*web.Request, *member) (web.Page, error)
+	open         web.Handler
+}
+
+// rooms lists every page there is. A test walks it.
+func (c *rooms) all() []room {
+	get, post := http.MethodGet, http.MethodPost
+	return []room{
+		{method: get, path: PathSearch, least: staff.Helpdesk, staff: c.search},
+		{method: post, path: PathSearch, least: staff.Helpdesk, staff: c.find},
+		{method: get, path: PathPeople + "{id}", least: staff.Helpdesk, staff: c.person},
+		{method: get, path: PathAttempts + "{reference}", least: staff.Helpdesk, staff: c.attempt},
+		{method: get, path: PathInvite, open: c.invite},
+		{method: post, path: PathInvite, open: c.redeem},
+		{method: get, path: PathBegin, open: c.begin},
+	}
+}
+
+// Mount adds every room to the site, or says what is missing.
+func Mount(s *web.Site, config Config) error {
+	c := &rooms{config}
+	if c.Door == nil || c.Staff == nil || c.Judge == nil || c.Store == nil || c.Limits == nil || c.Keys == nil || c.Hash == nil || c.Now == nil {
+		return errors.New("console: door, staff, judge, store, limits, keys, hash and now are needed")
+	}
+	for _, r := range c.all() {
+		h := r.open
+		if h == nil {
+			h = c.enter(r.least, r.staff)
+		}
+		s.Handle(r.method, r.path, h)
+	}
+	return nil
+}
+
+// enter is the one place where a room is opened: for somebody signed in, with the role, with a step-up, who used a room in
+// the last minutes. A stranger is sent to sign in, who left their desk for too long to step up again.
+func (c *rooms) enter(least staff.Role, h func(*web.Request, *member) (web.Page, error)) web.Handler {
+	return c.Door.In(func(r *web.Request, s *session.Session) (web.Page, error) {
+		role, err := c.Staff.Role(r.Context(), s)
+		if err != nil {
+			return web.Page{}, err
+		}
+		if !role.Covers(least) {
+			return c.refused(r, s)
+		}
+		kept, err := c.Store.KeepStaff(r.Context(), s.ID, c.Now())
+		if err != nil {
+			return web.Page{}, err
+		}
+		if !kept {
+			return c.Door.StepUp(r, s, r.URL.Path)
+		}
+		page, err := h(r, &member{s, role})
+		if err != nil || page.Goto != "" {
+			return page, err
+		}
+		page.Frame, err = c.frame(r.Context(), s)
+		if err == nil {
+			page.Frame.Rooms = here()
+		}
+		return page, err
+	})
+}
+
+// frame says who is signed in.
+func (c *rooms) frame(ctx context.Context, s *session.Session) (*web.Frame, error) {
+	p, err := c.Store.Person(ctx, s.Person)
+	if err != nil || p == nil {
+		return &web.Frame{}, err
+	}
+	return &web.Frame{Name: p.Name()}, nil
+}
+
+// here are the rooms beside a page: one so far.
+func here() []web.Room {
+	return []web.Room{{Path: PathSearch, Icon: "search", Text: message.Key("console.room.search"), Here: true}}
+}
+
+// refused tells somebody without a role so, with what could help their administrator: the names of the claims that came,
+// never their values.
+func (c *rooms) refused(r *web.Request, s *session.Session) (web.Page, error) {
+	now := c.Now()
+	ok, _, err := c.Limits.Spend(r.Context(), now, c.bucket("console/refused", s.Person, maxRefusals, time.Hour))
+	if err == nil && ok {
+		err = c.Store.Record(r.Context(), event.New(now, event.StaffRefused, "person:"+s.Person, s.Person, s.ID, event.Failure).
+			With("idp", s.IDP).With("claims", s.Claims[:min(len(s.Claims), maxClaims)]))
+	}
+	if err != nil {
+		return web.Page{}, err
+	}
+	page := RefusedPage{Claims: s.Claims}.Page()
+	page.Frame, err = c.frame(r.Context(), s)
+	return page, err
+}
+
+// maxClaims is how many names of claims are written down or shown.
+const maxClaims = 50
+
+func (c *rooms) bucket(purpose, who string, burst int, per time.Duration) limit.Bucket {
+	return limit.Bucket{Key: c.Keys.Hash(purpose, who), Burst: burst, Per: per}
+}
+
+// spend counts what a member of staff does, whatever comes of it.
+func (c *rooms) spend(r *web.Request, m *member, purpose string, most int) error {
+	ok, retry, err := c.Limits.Spend(r.Context(), c.Now(), c.bucket(purpose, m.Person, most, inTime))
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return web.Limited(retry)
+	}
+	return nil
+}

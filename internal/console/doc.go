@@ -1,0 +1,11 @@
+// Package console is the rooms for staff: what helpdesk and administrators look up when somebody calls.
+//
+//	/console                        one box: a login, a name, a reference, the last digits of a phone
+//	/console/people/{id}            whether somebody could reset now and why not, their ways, what happened
+//	/console/attempts/{reference}   what happened in one try, in order
+//	/console/invite                 the first administrator picks what makes people staff
+//
+// Every room is opened in one place, which asks for a sign-in with a step-up, used in the last fifteen minutes, and for a
+// role, each time. Nobody here can see or set a password, a code or a seed; destinations are masked before they reach a
+// page. Whoever looks at a person or a try is written down, and how often one may look is counted.
+package console

@@ -24,7 +24,6 @@ import (
 	"github.com/go-jose/go-jose/v4/jwt"
 	"golang.org/x/oauth2"
 
-	"github.com/regain-id/regain/internal/account"
 	"github.com/regain-id/regain/internal/client"
 	"github.com/regain-id/regain/internal/config"
 	"github.com/regain-id/regain/internal/message"
@@ -345,7 +344,7 @@ func TestTheProvidersOfTheGuidesAreAskedAndBelievedAsTheySay(t *testing.T) {
 		t.Run(page, func(t *testing.T) {
 			_, metadata := guide(t, page, "json metadata")
 			v := newVendor(t, metadata[0].text)
-			w, proofs := signInWorld(t, page, v)
+			w := signInWorld(t, page, v)
 			purposes := map[string]int{}
 			said := exchanges(t, page)
 			for _, x := range said {
@@ -354,7 +353,7 @@ func TestTheProvidersOfTheGuidesAreAskedAndBelievedAsTheySay(t *testing.T) {
 					t.Errorf("%s:%d: asked at %s, and the metadata says %s", page, x.line, x.to, want)
 				}
 				for _, a := range x.answers {
-					w.replay(t, page, v, said[0].answers[0], x, a, proofs)
+					w.replay(t, page, v, said[0].answers[0], x, a)
 				}
 			}
 			if purposes["sign-in"] != 1 || purposes["step-up"] != 1 || purposes["proof"] != 1 {
@@ -364,119 +363,78 @@ func TestTheProvidersOfTheGuidesAreAskedAndBelievedAsTheySay(t *testing.T) {
 	}
 }
 
-// replay lets a new browser do one exchange of a guide.
-func (w *world) replay(t *testing.T, page string, v *vendor, signIn recorded, x exchange, a recorded, proofs *[]session.Identity) {
+// replay lets a new browser do one exchange of a guide: a sign-in, a step-up after the guide's first sign-in, or a proof
+// in a reset.
+func (w *world) replay(t *testing.T, page string, v *vendor, signIn recorded, x exchange, a recorded) {
 	t.Helper()
-	*proofs = nil
 	b := w.visitor()
-	if x.purpose == "step-up" {
+	from, to, afterwards := "/guide/"+x.purpose, "/guide/"+x.purpose, "somebody"
+	switch x.purpose {
+	case "sign-in":
+		to = "/guide/who"
+	case "step-up":
 		v.next(signIn.claims)
-		if in := b.get("/guide/sign-in"); in.Path != "/guide/who" || !strings.Contains(in.HTML, "somebody") {
+		if in := b.get("/guide/sign-in"); in.Path != "/guide/who" || !strings.Contains(in.HTML, `"somebody`) {
 			t.Fatalf("%s:%d: the sign-in before it ends at %s: %s", page, x.line, in.Path, in.Text)
 		}
+		if !a.refused {
+			afterwards = "somebody strong"
+		}
+	case "proof":
+		b.post("/reset", "login", "ada").want(t, 200, "/choose")
+		b.post("/choose", "way", "idp").want(t, 200, "/work-sign-in")
+		from, to, afterwards = "/work-sign-in/go?idp="+w.setup.IDPs[0].Name, "/choose", "nobody" // a proof signs nobody in
 	}
 	v.next(a.claims)
-	seen := b.get("/guide/" + x.purpose)
+	seen := b.get(from)
 	for _, why := range x.differs(v.first(), w.base) {
 		t.Errorf("%s:%d: %s", page, x.line, why)
 	}
-	in := ""
-	switch x.purpose {
-	case "sign-in":
-		in = "/guide/who"
-	case "step-up":
-		in = "/guide/step-up"
-	case "proof":
-		in = "/guide/proved"
+	accepted := seen.Status == http.StatusOK && seen.Path == to
+	if x.purpose == "proof" {
+		proofs := b.attempt()["proofs"]
+		accepted = accepted && proofs == 1
+	} else if a.refused && (seen.Status != http.StatusForbidden || seen.H1 != "A stronger sign-in is needed") {
+		t.Errorf("%s:%d: the person reads %q with status %d", page, a.line, seen.H1, seen.Status)
 	}
-	who := b.get("/guide/who").HTML
-	accepted := seen.Status == http.StatusOK && seen.Path == in
 	if accepted == a.refused {
 		t.Errorf("%s:%d: accepted is %t; the browser sees %d at %s\n%s", page, a.line, accepted, seen.Status, seen.Path, seen.Text)
 	}
-	if a.refused && (seen.Status != http.StatusForbidden || seen.H1 != "A stronger sign-in is needed") {
-		t.Errorf("%s:%d: the person reads %q with status %d", page, a.line, seen.H1, seen.Status)
-	}
-	switch x.purpose {
-	case "sign-in", "step-up":
-		if want := map[bool]string{true: "somebody strong", false: "somebody"}[x.purpose == "step-up" && !a.refused]; !strings.Contains(who, `"`+want+`"`) {
-			t.Errorf("%s:%d: afterwards the browser is %s, want %s", page, a.line, who, want)
-		}
-	case "proof":
-		if (len(*proofs) == 1) == a.refused {
-			t.Errorf("%s:%d: %d proofs", page, a.line, len(*proofs))
-		}
-		if !strings.Contains(who, `"nobody"`) {
-			t.Errorf("%s:%d: a proof signed %s in", page, a.line, who)
-		}
+	if who := b.get("/guide/who").HTML; !strings.Contains(who, `"`+afterwards+`"`) {
+		t.Errorf("%s:%d: afterwards the browser is %s, want %s", page, a.line, who, afterwards)
 	}
 }
 
 // signInWorld is a deployment with the configuration of a guide, whose provider is played by v, and one person, who has
-// there the account of the guide's first token. Its pages under /guide begin a sign-in for each purpose.
-func signInWorld(t *testing.T, page string, v *vendor) (*world, *[]session.Identity) {
+// there the account of the guide's first token. Two pages stand for those that ask for a step-up and tell who is there.
+func signInWorld(t *testing.T, page string, v *vendor) *world {
 	t.Helper()
 	_, blocks := guide(t, page, "yaml part")
 	c, err := loadBlock(t, blocks[0])
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := c.IDPs[0]
-	provider := signin.ProviderConfig{
-		Name: p.Name, Label: p.Label, Issuer: strings.Replace(p.Issuer, v.real, v.here, 1), ClientID: p.ClientID, ClientSecret: p.ClientSecret.Reveal(), Scopes: p.Scopes,
-		StepUp:     signin.StepUp{Ask: signin.Ask(p.StepUp.Request), Accept: p.StepUp.Accept, Claim: p.StepUp.Claim, MaxAge: p.StepUp.MaxAge.Std(), Prompt: p.StepUp.Prompt},
-		NoPassword: p.NoPassword, Claim: p.Claim, LinkClaim: c.Link.SignIn.Claim, RoleClaims: p.RoleClaims, AccountURL: p.AccountURL, AllowPrivate: true,
+	providers, err := idps(c)
+	if err != nil {
+		t.Fatal(err)
 	}
-	if p.KeyFile != "" {
-		pem, err := os.ReadFile(p.KeyFile)
-		if err == nil {
-			provider.Key, err = signin.ReadKey(pem)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	var proofs []session.Identity
-	w := newWorld(t, scene{noWork: true, change: func(s *Setup) {
-		s.Templates = append(s.Templates, signin.Templates())
-		s.Extra = func(site *web.Site, srv *Server) error {
-			sessions, err := session.New(session.Config{Store: srv.Store, Limits: srv.Store, Keys: s.Ring, Now: time.Now, Log: s.Log,
-				Providers: map[string]session.Rule{p.Name: {Link: c.Link.SignIn.Person, Connectors: p.People}}})
-			if err != nil {
-				return err
-			}
-			door, err := signin.New(signin.Config{Sessions: sessions, Providers: []signin.ProviderConfig{provider}, Base: s.Base, Now: time.Now, Log: s.Log,
-				Proved: func(_ *web.Request, _ *session.Flow, who *account.Person, id session.Identity) (web.Page, error) {
-					if who != nil {
-						proofs = append(proofs, id)
-					}
-					return web.Page{Goto: "/guide/proved"}, nil
-				}})
-			if err != nil {
-				return err
-			}
-			door.Mount(site)
-			guidePages(site, door)
-			return nil
-		}
-	}})
-	first := exchanges(t, page)[0].answers[0].claims
-	link, _ := first[c.Link.SignIn.Claim].(string)
+	p := &providers[0]
+	p.Issuer, p.AllowPrivate = strings.Replace(p.Issuer, v.real, v.here, 1), true
+	w := newWorld(t, scene{noWork: true, change: func(s *Setup) { s.IDPs, s.Extra = providers, guidePages }})
+	link, _ := exchanges(t, page)[0].answers[0].claims[p.LinkClaim].(string)
 	ada := map[string]any{"schemas": []string{"urn:ietf:params:scim:schemas:core:2.0:User"}, "userName": "ada", "active": true}
-	ada[c.Link.SignIn.Person] = link
+	ada[p.Link] = link
 	if status, said := w.scim(w.connector("hr", client.TrustOne), http.MethodPost, "/Users", ada); status != http.StatusCreated || link == "" {
 		t.Fatalf("%d: %v", status, said)
 	}
-	return w, &proofs
+	return w
 }
 
-func guidePages(site *web.Site, door *signin.Door) {
-	begin := func(f session.Flow) web.Handler {
-		return func(r *web.Request) (web.Page, error) { return door.Begin(r, f) }
-	}
-	site.Handle(http.MethodGet, "/guide/sign-in", begin(session.Flow{Purpose: session.SignIn, Goto: "/guide/who"}))
-	site.Handle(http.MethodGet, "/guide/proof", begin(session.Flow{Purpose: session.Proof, Attempt: "an attempt", Challenge: "a challenge"}))
-	site.Handle(http.MethodGet, "/guide/proved", func(*web.Request) (web.Page, error) { return web.Page{JSON: "proved"}, nil })
+func guidePages(site *web.Site, srv *Server) error {
+	door := srv.Door
+	site.Handle(http.MethodGet, "/guide/sign-in", func(r *web.Request) (web.Page, error) {
+		return door.Begin(r, session.Flow{Purpose: session.SignIn, Goto: "/guide/who"})
+	})
 	site.Handle(http.MethodGet, "/guide/step-up", door.In(func(r *web.Request, s *session.Session) (web.Page, error) {
 		if s.SteppedUp(time.Now(), session.StepUpLife) {
 			return web.Page{JSON: "strong"}, nil
@@ -495,4 +453,5 @@ func guidePages(site *web.Site, door *signin.Door) {
 		}
 		return web.Page{JSON: "somebody"}, nil
 	})
+	return nil
 }

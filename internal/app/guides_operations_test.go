@@ -11,7 +11,9 @@ import (
 	"time"
 
 	"github.com/regain-id/regain/internal/method"
+	"github.com/regain-id/regain/internal/register"
 	"github.com/regain-id/regain/internal/reset"
+	"github.com/regain-id/regain/internal/session"
 )
 
 func TestTheGuideToOperationsNamesEveryMetric(t *testing.T) {
@@ -43,6 +45,8 @@ func TestTheGuideToOperationsSaysHowLongThingsAreKept(t *testing.T) {
 		"| tries, with their challenges and writes | " + days(attemptsKept) + " |",
 		"| the name somebody typed | a day after",
 		fmt.Sprintf("for %d minutes |", reset.CodeLife/time.Minute),
+		fmt.Sprintf("| a sign-in under way; a way that is being added | %d minutes; %d |", session.FlowLife/time.Minute, register.Life/time.Minute),
+		"| trusted browsers | " + days(session.BrowserLife) + " |",
 	} {
 		if !strings.Contains(text, row) {
 			t.Errorf("the guide does not say %q", row)

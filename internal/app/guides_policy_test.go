@@ -66,8 +66,17 @@ var guideRow = regexp.MustCompile(`(?m)^\| (\S[^|]*?) +\| (reset|unlock|change|r
 // The rows of the table after an example are decided by the example, and by the last one before it where there are two
 // in a row: a row holds for at least one of them.
 func TestThePoliciesOfTheGuideDecideAsItSays(t *testing.T) {
-	text, _ := guide(t, "policy.md", "yaml policy")
-	examples, rows := 0, 0
+	for page, least := range map[string]struct{ examples, rows int }{"policy.md": {3, 10}, "registering.md": {2, 4}} {
+		t.Run(page, func(t *testing.T) {
+			if examples, rows := decideAs(t, page); examples < least.examples || rows < least.rows {
+				t.Errorf("found %d examples and %d rows: the test looks in the wrong place", examples, rows)
+			}
+		})
+	}
+}
+
+func decideAs(t *testing.T, page string) (examples, rows int) {
+	text, _ := guide(t, page, "yaml policy")
 	for _, part := range strings.Split(text, "\n## ")[1:] {
 		title, _, _ := strings.Cut(part, "\n")
 		var policies []policy.Policy
@@ -105,9 +114,7 @@ func TestThePoliciesOfTheGuideDecideAsItSays(t *testing.T) {
 			rows++
 		}
 	}
-	if examples < 3 || rows < 10 {
-		t.Errorf("found %d examples and %d rows: the test looks in the wrong place", examples, rows)
-	}
+	return examples, rows
 }
 
 func TestAGroupOfAConnectorThatIsNotTrustedForItMakesNoResetCheaper(t *testing.T) {

@@ -27,6 +27,8 @@ import (
 	"github.com/regain-id/regain/internal/client"
 	"github.com/regain-id/regain/internal/config"
 	"github.com/regain-id/regain/internal/message"
+	"github.com/regain-id/regain/internal/method"
+	"github.com/regain-id/regain/internal/register"
 	"github.com/regain-id/regain/internal/session"
 	"github.com/regain-id/regain/internal/signin"
 	"github.com/regain-id/regain/internal/web"
@@ -94,6 +96,41 @@ func TestTheRefusalsInTheGuideAreTheTextsPeopleRead(t *testing.T) {
 		}
 	}
 }
+
+func TestTheGuideToRegisteringSaysTheNumbersOfTheProgram(t *testing.T) {
+	text, _ := guide(t, "registering.md")
+	for way, kind := range map[string]method.Kind{"a passkey": method.Passkey, "an authenticator app": method.TOTP, "a private mail address": method.Email, "a phone": method.SMS} {
+		if !regexp.MustCompile(fmt.Sprintf(`(?m)^\| %s \|.*\| %d \|$`, way, register.Most[kind])).MatchString(text) {
+			t.Errorf("the guide does not say that one may have %d of %s", register.Most[kind], kind)
+		}
+	}
+	words := strings.Join(strings.Fields(text), " ")
+	for _, said := range []string{
+		fmt.Sprintf("gone on with for %d minutes", register.Life/time.Minute), fmt.Sprintf("of %s people at most", number(register.MaxSharing)),
+		fmt.Sprintf("%s, shown once", number(register.MaxCodes)), fmt.Sprintf("ends after %d days", session.BrowserLife/(24*time.Hour)),
+		fmt.Sprintf("a sign-in of the last %s minutes", number(int(session.StepUpLife/time.Minute))),
+	} {
+		if !strings.Contains(words, said) {
+			t.Errorf("the guide does not say %q", said)
+		}
+	}
+}
+
+// The buttons that the guide to registering names are those on the pages.
+func TestTheGuideToRegisteringNamesTheButtonsThereAre(t *testing.T) {
+	catalogue, err := message.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, _ := guide(t, "registering.md")
+	for _, key := range []string{"add.other", "add_codes.button", "setup.later", "activity.trust"} {
+		if button := catalogue.Render("en", message.Key(key)); !strings.Contains(text, "*"+button+"*") {
+			t.Errorf("the guide does not name the button %q", button)
+		}
+	}
+}
+
+func number(n int) string { return map[int]string{3: "three", 5: "five", 10: "ten"}[n] }
 
 func TestTheKeyOfTheGuideIsOneThatSigns(t *testing.T) {
 	if _, err := exec.LookPath("openssl"); err != nil {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/regain-id/regain/internal/account"
 	"github.com/regain-id/regain/internal/config"
+	"github.com/regain-id/regain/internal/console"
 	"github.com/regain-id/regain/internal/keyring"
 	"github.com/regain-id/regain/internal/method"
 	"github.com/regain-id/regain/internal/passkey"
@@ -117,7 +118,9 @@ func (srv *Server) mountPeople() error {
 	c.Account = portal.Account{Door: srv.Door, Register: srv.Register, Sessions: srv.Sessions, Reads: srv.Store}
 	pages = portal.Mount(srv.Site, c)
 	srv.Door.Mount(srv.Site)
-	return nil
+	return console.Mount(srv.Site, console.Config{
+		Door: srv.Door, Staff: srv.Staff, Judge: srv.Flow, Store: srv.Store, Limits: srv.Store, Keys: s.Ring, Hash: hashOf("rgn_invite"), Now: s.Now,
+	})
 }
 
 // keys makes what passkeys are made for: the host people type, and the organisation's name. An address has no passkeys

@@ -20,6 +20,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/regain-id/regain/internal/console"
 	"github.com/regain-id/regain/internal/event"
 	"github.com/regain-id/regain/internal/keyring"
 	"github.com/regain-id/regain/internal/message"
@@ -141,7 +142,7 @@ func (srv *Server) wire(ctx context.Context) error {
 	}
 	srv.Site, err = web.New(web.Config{
 		Base: s.Base, Organisation: s.Organisation, Help: s.Help, Links: s.Links, Translator: preferred{catalogue, s.Language},
-		Templates: append([]fs.FS{portal.Templates(), signin.Templates()}, s.Templates...), Proxies: s.Proxies, Location: s.Zone, Demo: s.Demo, Log: s.Log,
+		Templates: append([]fs.FS{portal.Templates(), signin.Templates(), console.Templates()}, s.Templates...), Proxies: s.Proxies, Location: s.Zone, Demo: s.Demo, Log: s.Log,
 	})
 	if err != nil {
 		return err

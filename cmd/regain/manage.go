@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -34,6 +33,7 @@ func connectorCommand(environ []string) *cobra.Command {
 	create.Flags().StringVar(&made.Trust, "trust", "one", "how its contacts count: none, one (all together) or all (each by itself)")
 	create.Flags().StringVar(&made.Preset, "preset", "standard", "standard, entra or strict")
 	create.Flags().StringVar(&made.Groups, "groups", "no", "yes or no: may its groups select a rule that asks for less")
+	create.Flags().StringVar(&made.Roles, "roles", "no", "yes or no: may its groups make people staff")
 
 	var newToken bool
 	var set app.ConnectorSettings
@@ -57,6 +57,7 @@ func connectorCommand(environ []string) *cobra.Command {
 	change.Flags().StringVar(&set.Trust, "trust", "", "none, one or all")
 	change.Flags().StringVar(&set.Preset, "preset", "", "standard, entra or strict")
 	change.Flags().StringVar(&set.Groups, "groups", "", "yes or no: may its groups select a rule that asks for less")
+	change.Flags().StringVar(&set.Roles, "roles", "", "yes or no: may its groups make people staff")
 
 	cmd.AddCommand(create, change,
 		&cobra.Command{Use: "list", Short: "Show all connectors", Args: cobra.NoArgs, RunE: admin(load, func(cmd *cobra.Command, a *app.Admin, _ []string) error {
@@ -66,7 +67,7 @@ func connectorCommand(environ []string) *cobra.Command {
 				if !c.Last.IsZero() {
 					last = c.Last.Local().Format("2006-01-02 15:04")
 				}
-				fmt.Fprintf(cmd.OutOrStdout(), "%-24s trust %-5s preset %-9s groups %-5v tokens %d  last request %s\n", c.Name, c.Trust, c.Preset, c.Groups, len(c.Tokens), last)
+				fmt.Fprintf(cmd.OutOrStdout(), "%-24s trust %-5s preset %-9s groups %-5v roles %-5v tokens %d  last request %s\n", c.Name, c.Trust, c.Preset, c.Groups, c.Roles, len(c.Tokens), last)
 			}
 			return err
 		})},
@@ -103,48 +104,6 @@ func policyCommand(environ []string) *cobra.Command {
 			e.SetIndent("", "  ")
 			return e.Encode(p)
 		})})
-	return cmd
-}
-
-func personCommand(environ []string) *cobra.Command {
-	cmd := &cobra.Command{Use: "person", Short: "People, their ways and what happened to them"}
-	load := configured(cmd, environ)
-	cmd.AddCommand(&cobra.Command{Use: "show LOGIN", Short: "Show a person's masked ways and latest events", Args: cobra.ExactArgs(1), RunE: admin(load, func(cmd *cobra.Command, a *app.Admin, args []string) error {
-		p, err := a.Person(cmd.Context(), args[0])
-		if err != nil {
-			return err
-		}
-		w := cmd.OutOrStdout()
-		fmt.Fprintf(w, "%s  %s  active %v\n", p.UserName, p.Name(), p.Active)
-		if p.Dispute != nil {
-			fmt.Fprintf(w, "  disputed since %s: some ways do not count (regain person change %s --end-dispute)\n", p.Dispute.At.Local().Format("2006-01-02 15:04"), p.UserName)
-		}
-		methods, err := a.Store.Methods(cmd.Context(), p.ID)
-		if err != nil {
-			return err
-		}
-		for _, m := range methods {
-			rests := ""
-			if until := m.Rests(time.Now()); !until.IsZero() {
-				rests = "  rests until " + until.Local().Format("2006-01-02 15:04")
-			}
-			fmt.Fprintf(w, "  %-14s %-20s %-9s by %s%s\n", m.Kind, m.Mask(), m.Status, m.Root.Kind, rests)
-		}
-		events, err := a.Store.EventsOf(cmd.Context(), p.ID, "", 20)
-		for _, e := range events {
-			fmt.Fprintf(w, "  %s  %-22s %s\n", e.At.Local().Format("2006-01-02 15:04:05"), e.Type, e.Outcome)
-		}
-		return err
-	})})
-	var end bool
-	change := &cobra.Command{Use: "change LOGIN", Short: "Change what staff may change of a person", Args: cobra.ExactArgs(1), RunE: admin(load, func(cmd *cobra.Command, a *app.Admin, args []string) error {
-		if !end {
-			return errors.New("nothing to change: see --help")
-		}
-		return a.EndDispute(cmd.Context(), args[0])
-	})}
-	change.Flags().BoolVar(&end, "end-dispute", false, "let the ways that a dispute took out count again")
-	cmd.AddCommand(change)
 	return cmd
 }
 

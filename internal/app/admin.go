@@ -63,17 +63,23 @@ type ConnectorSettings struct {
 	Trust  string // none, one or all
 	Preset string // standard, entra or strict
 	Groups string // yes or no: may its groups select a rule that asks for less
+	Roles  string // yes or no: may its groups make people staff
 }
 
 func (s ConnectorSettings) apply(c *client.Connector) error {
 	c.Trust = cmp.Or(client.Trust(s.Trust), c.Trust)
 	c.Preset = cmp.Or(client.Preset(s.Preset), c.Preset)
-	switch s.Groups {
-	case "yes", "no":
-		c.Groups = s.Groups == "yes"
-	case "":
-	default:
-		return fmt.Errorf("groups %q: want yes or no", s.Groups)
+	for _, f := range []struct {
+		name, value string
+		to          *bool
+	}{{"groups", s.Groups, &c.Groups}, {"roles", s.Roles, &c.Roles}} {
+		switch f.value {
+		case "yes", "no":
+			*f.to = f.value == "yes"
+		case "":
+		default:
+			return fmt.Errorf("%s %q: want yes or no", f.name, f.value)
+		}
 	}
 	return c.Check()
 }
@@ -88,7 +94,7 @@ func (a *Admin) CreateConnector(ctx context.Context, name string, s ConnectorSet
 	token, hash := connectorToken()
 	c.ID, c.Version, c.Created, c.Updated = newID(), 1, now, now
 	c.Tokens = []client.Token{{ID: newID(), Hash: hash, Created: now}}
-	e := event.New(now, event.ConnectorCreated, a.actor, "", c.ID, event.Success).With("name", c.Name).With("trust", string(c.Trust)).With("preset", string(c.Preset)).With("groups", c.Groups)
+	e := event.New(now, event.ConnectorCreated, a.actor, "", c.ID, event.Success).With("name", c.Name).With("trust", string(c.Trust)).With("preset", string(c.Preset)).With("groups", c.Groups).With("roles", c.Roles)
 	return token, a.Store.CreateConnector(ctx, &c, e)
 }
 
@@ -112,7 +118,7 @@ func (a *Admin) changeConnector(ctx context.Context, name string, change func(*c
 		e := event.New(now, event.ConnectorChanged, a.actor, "", c.ID, event.Success).With("name", c.Name)
 		for _, d := range []struct{ what, old, new string }{
 			{"trust", string(before.Trust), string(c.Trust)}, {"preset", string(before.Preset), string(c.Preset)}, {"groups", fmt.Sprint(before.Groups), fmt.Sprint(c.Groups)},
-			{"tokens", fmt.Sprint(len(before.Tokens)), fmt.Sprint(len(c.Tokens))},
+			{"roles", fmt.Sprint(before.Roles), fmt.Sprint(c.Roles)}, {"tokens", fmt.Sprint(len(before.Tokens)), fmt.Sprint(len(c.Tokens))},
 		} {
 			if d.old != d.new {
 				e = e.With(d.what, []string{d.old, d.new})

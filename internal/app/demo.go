@@ -194,6 +194,7 @@ func (d *demo) open(ctx context.Context, dir string, log *slog.Logger) (*Server,
 		Help: web.Help{Text: web.Localised{"en": "This is a demonstration; nobody answers the telephone.", "de": "Dies ist eine Vorführung; niemand nimmt das Telefon ab."},
 			Phone: "+49 30 23125 000", Hours: web.Localised{"en": "Monday to Friday, 8 to 18", "de": "Montag bis Freitag, 8 bis 18 Uhr"}},
 		Directories: []reset.Directory{{Name: "demo", Label: "Alder Works", Adapter: d.adapter(), Claim: "userName", Attribute: "mail", Timeout: d.patience}},
+		IDPs:        []IDP{d.idp.provider()},
 		Mail:        mailTo{d.mailbox}, Text: textTo{d.mailbox}, From: "account@" + demoDomain, Security: "security@" + demoDomain, Region: "DE",
 		Stories: d.stories(), Demo: d.footer(), Extra: d.mount, Templates: []fs.FS{demoPages}, Zone: time.Local, Log: log,
 	})
@@ -280,6 +281,9 @@ func (d *demo) settle(ctx context.Context, srv *Server, dir string) error {
 			return err
 		}
 	}
+	if err := d.grantRoles(ctx, srv); err != nil {
+		return err
+	}
 	d.state.complete()
 	return d.state.write(dir)
 }
@@ -331,7 +335,7 @@ func (d *demo) stories() []portal.Story {
 	return []portal.Story{
 		{Name: message.Key("demo.story.forgot"), Text: message.Key("demo.story.forgot.text"), URL: "/demo/people"},
 		{Name: message.Key("demo.story.attack"), Text: message.Key("demo.story.attack.text"), URL: "/demo/attack"},
-		{Name: message.Key("demo.story.never"), Text: message.Key("demo.story.never.text")},
+		{Name: message.Key("demo.story.never"), Text: message.Key("demo.story.never.text"), URL: "/setup"},
 		{Name: message.Key("demo.story.helpdesk"), Text: message.Key("demo.story.helpdesk.text")},
 		{Name: message.Key("demo.story.policy"), Text: message.Key("demo.story.policy.text"), URL: "/demo/policy"},
 	}

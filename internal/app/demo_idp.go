@@ -10,12 +10,17 @@ import (
 	"time"
 
 	"github.com/regain-id/regain/internal/demoidp"
+	"github.com/regain-id/regain/internal/event"
+	"github.com/regain-id/regain/internal/session"
+	"github.com/regain-id/regain/internal/signin"
+	"github.com/regain-id/regain/internal/staff"
 )
 
 // What the demo is called at its own identity provider, and the provider here: demoIDP stands in paths and rows.
 const (
-	demoIDP    = "work"
-	demoClient = "demo"
+	demoIDP       = "work"
+	demoClient    = "demo"
+	demoRoleClaim = "roles"
 )
 
 // idpServer is the demo's identity provider on its own port: another origin, as a real one is.
@@ -44,7 +49,16 @@ func listenIDP(demo net.Listener, any bool) (*idpServer, error) {
 	return &idpServer{issuer: "http://localhost:" + taken, secret: rand.Text() + rand.Text(), listener: l}, nil
 }
 
-// serve runs the provider until the returned function is called. It signs in the people of the demo: passwords are the
+// provider is how the demo's server knows its identity provider.
+func (i *idpServer) provider() IDP {
+	return IDP{Link: "userName", ProviderConfig: signin.ProviderConfig{
+		Name: demoIDP, Label: "Alder Works", Issuer: i.issuer, ClientID: demoClient, ClientSecret: i.secret, Scopes: []string{"openid", "profile", "email"},
+		StepUp:     signin.StepUp{Ask: signin.AskACRValues, Accept: []string{demoidp.SecondFactor, demoidp.Passwordless}, Claim: "acr", MaxAge: session.StepUpLife},
+		NoPassword: []string{demoidp.Passwordless}, Claim: "oid", LinkClaim: "preferred_username", RoleClaims: []string{demoRoleClaim}, AccountURL: i.issuer + "/", AllowPrivate: true,
+	}}
+}
+
+// serveIDP runs the provider until the returned function is called. It signs in the people of the demo: passwords are the
 // directory's, so that one that was just reset works, and roles are claims.
 func (d *demo) serveIDP() (stop func() error, err error) {
 	var people []demoidp.Person
@@ -74,4 +88,18 @@ func (d *demo) serveIDP() (stop func() error, err error) {
 		}
 		return err
 	}, nil
+}
+
+// grantRoles makes those staff whose sign-in says so, which it does of Dana and Emil. Rules that are there stay as they are.
+func (d *demo) grantRoles(ctx context.Context, srv *Server) error {
+	now := srv.setup.Now()
+	for _, role := range []staff.Role{staff.Helpdesk, staff.Administrator} {
+		r := staff.Rule{ID: newID(), Role: role, Source: staff.FromClaim, IDP: demoIDP, Claim: demoRoleClaim, Value: string(role), Made: now, By: "system"}
+		e := event.New(now, event.RoleGranted, "system", "", r.ID, event.Success).With("role", string(role)).With("source", string(r.Source)).
+			With("idp", r.IDP).With("claim", r.Claim).With("value", r.Value)
+		if _, err := srv.Store.PutRoleRule(ctx, &r, e); err != nil {
+			return err
+		}
+	}
+	return srv.Store.Refresh(ctx)
 }

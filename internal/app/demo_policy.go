@@ -24,6 +24,7 @@ const demoPolicy = `rules:
 // strictPolicy is what the administrator of the story wants instead.
 const strictPolicy = `rules:
   - name: everyone
+    kinds: [passkey, email, sms, totp, recovery-code]
     proofs: {reset: 3}
     hold_new: 0s
     hold_after_reset: 0s

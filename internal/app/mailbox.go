@@ -108,7 +108,7 @@ type textTo struct{ *mailbox }
 // Send keeps a mail.
 func (m mailTo) Send(_ context.Context, l notify.Mail) error {
 	out := letterbox{To: l.To, Channel: "mail", Kind: "notice", Subject: l.Subject, Body: l.Text}
-	if strings.HasPrefix(l.ID, "code-") {
+	if strings.HasPrefix(l.ID, "code-") || strings.HasPrefix(l.ID, "confirm-") {
 		out.Kind = "code"
 		if c := codeLine.FindStringSubmatch(l.Text); c != nil {
 			out.Code = strings.NewReplacer(" ", "", "-", "").Replace(c[1])

@@ -19,8 +19,8 @@ import (
 
 var adminNoon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-// told returns the events an act of the command line wrote about a thing, as text; each must name who acted.
-func told(t *testing.T, s *store.Store, ref string) []string {
+// logged returns the events an act of the command line wrote about a thing, as text; each must name who acted.
+func logged(t *testing.T, s *store.Store, ref string) []string {
 	t.Helper()
 	events, err := s.EventsIn(t.Context(), ref)
 	if err != nil {
@@ -62,7 +62,7 @@ func TestEveryChangeOfTheCommandLineIsRecordedWithOldAndNew(t *testing.T) {
 			`app.changed {"key":"the-shop","returns":["https://new.example/"]}`,
 			`app.deleted {"key":"the-shop","name":"Shop","returns":["https://new.example/"]}`,
 		}
-		if got := told(t, s, app.ID); !slices.Equal(got, want) {
+		if got := logged(t, s, app.ID); !slices.Equal(got, want) {
 			t.Errorf("of the app:\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 		}
 
@@ -75,7 +75,7 @@ func TestEveryChangeOfTheCommandLineIsRecordedWithOldAndNew(t *testing.T) {
 			`connector.created {"groups":false,"name":"hr","preset":"standard","roles":true,"trust":"one"}`,
 			`connector.changed {"name":"hr","roles":["true","false"]}`,
 		}
-		if got := told(t, s, c.ID); !slices.Equal(got, want) {
+		if got := logged(t, s, c.ID); !slices.Equal(got, want) {
 			t.Errorf("of the connector:\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 		}
 
@@ -86,7 +86,7 @@ func TestEveryChangeOfTheCommandLineIsRecordedWithOldAndNew(t *testing.T) {
 			`role.granted {"claim":"groups","idp":"corp","role":"helpdesk","source":"claim","value":"desk"}`,
 			`role.revoked {"claim":"groups","idp":"corp","role":"helpdesk","source":"claim","value":"desk"}`,
 		}
-		if got := told(t, s, r.ID); !slices.Equal(got, want) {
+		if got := logged(t, s, r.ID); !slices.Equal(got, want) {
 			t.Errorf("of the role:\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 		}
 		if err := a.DeleteRole(t.Context(), r.ID); !fault.Is(err, fault.NotFound) {
@@ -129,7 +129,7 @@ func TestAnInvitationIsGoodForAnHourAndItsTokenIsKeptNowhere(t *testing.T) {
 		if err != nil || i == nil || i.Role != staff.Administrator || i.By != "cli:grace" || !i.Expires.Equal(adminNoon.Add(time.Hour)) || !i.Used.IsZero() {
 			t.Errorf("got %+v, %v", i, err)
 		}
-		if got := told(t, s, ""); len(got) != 1 || got[0] != `staff.invited {"expires":"2026-03-01T13:00:00Z","role":"administrator"}` {
+		if got := logged(t, s, ""); len(got) != 1 || got[0] != `staff.invited {"expires":"2026-03-01T13:00:00Z","role":"administrator"}` {
 			t.Errorf("got %q", got)
 		}
 	})

@@ -27,7 +27,7 @@ func appCommand(environ []string) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "Key   %s\nLink  %s/reset?return_to=%s\n", made.Key, strings.TrimSuffix(cfg.BaseURL, "/"), made.Key)
+			fmt.Fprintf(cmd.OutOrStdout(), "Key   %s\nLink  %s/setup?return_to=%s\n", made.Key, strings.TrimSuffix(cfg.BaseURL, "/"), made.Key)
 			return nil
 		})}
 	create.Flags().StringVar(&key, "key", "", "what links name it by: small letters, digits and dashes; default made of the name")

@@ -38,7 +38,7 @@ func TestAnAppIsRegisteredShownChangedAndDeleted(t *testing.T) {
 	d := deployment(t)
 	says(t, d, "", "app", "list")
 	made := says(t, d, "the-shop\n", "app", "create", "The Shop!", "--return-to", "https://shop.example/back", "--return-to", "http://localhost:3000/")
-	if !strings.Contains(made, "https://account.example.org/reset?return_to=the-shop\n") {
+	if !strings.Contains(made, "https://account.example.org/setup?return_to=the-shop\n") {
 		t.Errorf("no link to it: %s", made)
 	}
 	says(t, d, "Key   hr\n", "app", "create", "Human Resources", "--key", "hr", "--return-to", "https://hr.example/")
@@ -101,9 +101,10 @@ func TestAConnectorMayMakeStaffOnlyWhenItIsToldTo(t *testing.T) {
 func TestWhatMakesStaffIsWrittenDownAndTakenBack(t *testing.T) {
 	d := deployment(t)
 	says(t, d, "note: no connector may make people staff", "role", "create", "--role", "helpdesk", "--group", "Help Desk")
-	claim := strings.TrimSpace(run(t, d, "role", "create", "--role", "administrator", "--claim", "corp:https://example.org/roles=a=b"))
+	claim, _, _ := strings.Cut(run(t, d, "role", "create", "--role", "administrator", "--claim", "corp:https://example.org/roles=a=b"), "\n")
+	says(t, d, "note: corp is no identity provider of the configuration", "role", "create", "--role", "helpdesk", "--claim", "corp:groups=desk")
 	got := says(t, d, "helpdesk      group Help Desk", "role", "list")
-	if !strings.Contains(got, claim+"  administrator claim corp:https://example.org/roles=a=b") || strings.Count(got, "cli:") != 2 {
+	if !strings.Contains(got, claim+"  administrator claim corp:https://example.org/roles=a=b") || strings.Count(got, "cli:") != 3 {
 		t.Errorf("got %s", got)
 	}
 	for want, args := range map[string][]string{

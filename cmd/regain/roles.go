@@ -2,10 +2,12 @@ package main
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
 	"github.com/regain-id/regain/internal/app"
+	"github.com/regain-id/regain/internal/config"
 )
 
 func roleCommand(environ []string) *cobra.Command {
@@ -19,6 +21,13 @@ func roleCommand(environ []string) *cobra.Command {
 			made, note, err := a.CreateRole(cmd.Context(), role, from)
 			if err != nil {
 				return err
+			}
+			cfg, err := load()
+			if err != nil {
+				return err
+			}
+			if made.IDP != "" && !slices.ContainsFunc(cfg.IDPs, func(p config.IDP) bool { return p.Name == made.IDP }) {
+				note = made.IDP + " is no identity provider of the configuration"
 			}
 			fmt.Fprintln(cmd.OutOrStdout(), made.ID)
 			if note != "" {

@@ -361,3 +361,5 @@ func (w *world) connector(name, id string) {
 		w.t.Fatal(err)
 	}
 }
+
+func request(path string) *http.Request { return httptest.NewRequest(http.MethodGet, path, nil) }

@@ -151,7 +151,6 @@ func rooms(here string) *web.Frame {
 		{Path: PathSecurity, Icon: "shield-check", Text: message.Key("security.heading")},
 		{Path: PathActivity, Icon: "history", Text: message.Key("activity.heading")},
 		{Path: PathChange, Icon: "key-round", Text: message.Key("security.room.password")},
-		{Path: PathHelp, Icon: "life-buoy", Text: message.Key("layout.help")},
 	}}
 	for i := range f.Rooms {
 		f.Rooms[i].Here = f.Rooms[i].Path == here

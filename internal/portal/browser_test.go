@@ -31,9 +31,6 @@ func TestEveryPageOfSomebodySignedInIsAccessibleInEveryLookAndFitsATelephone(t *
 	p := chromium.New(t)
 	pictures := os.Getenv("REGAIN_TEST_SCREENSHOTS")
 	for _, name := range slices.Sorted(maps.Keys(accountSamples())) {
-		if name == "setup-on" {
-			continue // it leads on by itself; setup-on-path is the same page
-		}
 		for _, lang := range []string{"en", "de"} {
 			p.Language(lang)
 			p.SetViewport(390, 844)

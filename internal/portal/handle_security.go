@@ -200,13 +200,16 @@ func drops(o *register.Overview, id string) bool {
 	return together(rest, o.Needed, roots) < o.Needed
 }
 
-// together returns how many proofs, at most most, the ways that count now can be: of different classes and, with roots,
-// standing on different roots. People have few ways, and a policy asks for three at most.
+// together returns how many proofs, at most most, the ways that count now can be: one of them a first proof, of different
+// classes and, with roots, standing on different roots. People have few ways, and a policy asks for three at most.
 func together(own []register.Own, most int, roots bool) int {
 	var taken []register.Own
 	var grow func(from int) int
 	grow = func(from int) int {
-		best := len(taken)
+		best := 0
+		if slices.ContainsFunc(taken, func(t register.Own) bool { return t.Kind.First() }) {
+			best = len(taken)
+		}
 		for i := from; i < len(own) && len(taken) < most && best < most; i++ {
 			o := own[i]
 			if o.Disabled || !o.Rests.IsZero() || o.Kind.Class() == "" || slices.ContainsFunc(taken, func(t register.Own) bool {

@@ -39,7 +39,7 @@ func (p *Pages) back(r *web.Request) (Back, error) {
 // onto is the path this browser was going to when it was asked something; "" when there is none.
 func onto(r *web.Request) string {
 	to := decodeHint(r.Cookie(cookieOnto))
-	if !strings.HasPrefix(to, "/") || strings.HasPrefix(to, "//") {
+	if !web.Local(to) {
 		return ""
 	}
 	return to
@@ -120,6 +120,10 @@ func (p *Pages) setupNow(r *web.Request, s *session.Session) (web.Page, error) {
 	back, err := p.back(r)
 	if err != nil {
 		return web.Page{}, err
+	}
+	// An app proves nothing until something else did. It is one of the ways all the same: what it lacks is the other one.
+	if s := standing(o); s.Wanted > s.Have {
+		due.Missing = min(due.Missing, s.Wanted-s.Have)
 	}
 	v := SetupPage{App: back.App, Due: due}
 	for _, own := range o.Own {

@@ -156,7 +156,11 @@ func (s Standing) Heading() message.Message {
 
 // Texts say what it means and what to do.
 func (s Standing) Texts() []message.Message {
-	out := []message.Message{message.Key("security.needed", "Needed", s.Needed, "Have", message.Key("security.have", "Have", s.Have))}
+	have := message.Key("security.have", "Have", s.Have)
+	if s.Have == 0 {
+		have = message.Key("security.have.none")
+	}
+	out := []message.Message{message.Key("security.needed", "Needed", s.Needed, "Have", have)}
 	switch {
 	case s.Waiting:
 		out = append(out, message.Key("security.waiting.text"))
@@ -173,10 +177,18 @@ func standing(o *register.Overview) Standing {
 	s := Standing{Needed: max(o.Needed, 1), Have: len(classes(o.Own))}
 	s.Wanted = max(o.Wanted, s.Needed)
 	s.Ready = o.Counting >= s.Needed
-	s.Waiting = !s.Ready && s.Have >= s.Needed
+	s.Waiting = !s.Ready && s.Have >= s.Needed && settles(o.Own)
 	s.Missing = max(s.Needed-s.Have, 1)
 	s.More = max(s.Wanted-s.Have, 0)
 	return s
+}
+
+// settles reports whether more will count by itself: something rests or has not matured, and something is there to begin
+// with.
+func settles(own []register.Own) bool {
+	stays := func(o register.Own) bool { return !o.Disabled && o.Leaves.IsZero() }
+	return slices.ContainsFunc(own, func(o register.Own) bool { return stays(o) && (!o.Rests.IsZero() || !o.Matures.IsZero()) }) &&
+		slices.ContainsFunc(own, func(o register.Own) bool { return stays(o) && o.Kind.First() })
 }
 
 // classes are what the ways that stay and are not shut show possession of.

@@ -1,6 +1,8 @@
 package portal
 
 import (
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -66,7 +68,7 @@ func shown(own []register.Own) (out []OwnWay) {
 
 func happenings() (out []Happened) {
 	i := 0
-	for t := range event.Catalogue {
+	for _, t := range slices.Sorted(maps.Keys(event.Catalogue)) {
 		for _, kind := range []method.Kind{method.Email, method.Passkey} {
 			e := event.New(when, t, "person:p", "p", "", event.Success).With("kind", string(kind)).With("action", string(policy.Reset)).
 				Sealed("to", "s•••@e•••.net").Sealed("agent", "Firefox, Linux").Sealed("network", "203.0.113.0/24")

@@ -41,6 +41,9 @@ func (c *rooms) attempt(r *web.Request, m *member) (web.Page, error) {
 	if v.Story, err = c.story(ctx, a.Person, events[:min(len(events), maxSteps)], connectors); err != nil {
 		return web.Page{}, err
 	}
+	for i := range v.Story {
+		v.Story[i].Reference = "" // each is of this one
+	}
 	if a.Person != "" {
 		p, err := c.Store.Person(ctx, a.Person)
 		if err != nil {

@@ -83,6 +83,12 @@ type Way struct {
 	Notes   []Note
 }
 
+// AddedOn is the day the way was added; the hour helps nobody.
+func (w Way) AddedOn() web.Day { return web.Day(w.Added) }
+
+// UsedOn is the day it was last used.
+func (w Way) UsedOn() web.Day { return web.Day(w.Used) }
+
 // Name names the kind of way.
 func (w Way) Name() message.Message { return kindWords(w.Kind) }
 

@@ -77,7 +77,7 @@ func samples() map[string]view {
 	person := PersonPage{Name: "Ada Lovelace", Login: "ada@contoso.example", Active: true, Source: "hr", Since: noon, Ready: ready, Ways: sampleWays()[:2], Sessions: 2, Story: few(),
 		Groups: []GroupOf{{Name: "Sales"}, {Name: "Everyone", Indirect: true}, {Name: "Guests", Stricter: true}}}
 	full := person
-	full.Ways, full.Story, full.More, full.HoldUntil = sampleWays(), entries(), true, noon.Add(9*time.Hour)
+	full.Ways, full.More, full.HoldUntil = sampleWays(), true, noon.Add(9*time.Hour)
 	full.Dispute = &Dispute{At: noon, Since: noon.Add(-time.Hour), Reference: "KTRW-49MP"}
 	bare := PersonPage{Name: "Bob", Login: "bob", Since: noon, Ready: &reset.Readiness{Why: "not_in_scope", Decision: policy.Decision{Protected: true}}, Dispute: &Dispute{At: noon, Since: noon}}
 	network := person

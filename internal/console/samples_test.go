@@ -58,6 +58,16 @@ func entries() []Entry {
 		n.Who = whoWords(actors[i%len(actors)], "ada", map[string]string{"grace": "Grace Hopper"}, map[string]string{"c1": "hr"})
 		out = append(out, n)
 	}
+	for _, why := range whyNobody {
+		e := event.New(noon.Add(-time.Hour), event.IdentityRefused, "stranger", "", "", event.Failure)
+		e.Data = map[string]any{"why": why}
+		out = append(out, entryOf(e, "", nil, nil))
+	}
+	for i := range whyKnown { // each once, whatever the types above took
+		e := event.New(noon.Add(-time.Hour), event.CodeUnsent, "system", "ada", "", event.Failure)
+		e.Data = map[string]any{"why": whyKnown[i]}
+		out = append(out, entryOf(e, "ada", nil, nil))
+	}
 	return out
 }
 

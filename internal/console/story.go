@@ -96,6 +96,9 @@ var whyKnown = []string{
 	"signed_out", "replaced", "idp", "elsewhere", "other", "renamed",
 }
 
+// whyNobody are the words for why an account of a provider is nobody's here.
+var whyNobody = []string{"provider", "unknown", "several", "inactive", "tied", "issuer", "other"}
+
 // details are what else an event tells that helps somebody on the telephone. What stands in an event and not here is for
 // whoever reads the audit log.
 func details(e event.Event) (out []message.Message) {
@@ -113,7 +116,9 @@ func details(e event.Event) (out []message.Message) {
 	if to := e.Private["to"]; to != "" {
 		add("console.detail.to", "To", to)
 	}
-	if why := text(e, "why"); slices.Contains(whyKnown, why) {
+	if why := text(e, "why"); e.Type == event.IdentityRefused && slices.Contains(whyNobody, why) {
+		out = append(out, message.Message{Key: "console.why.identity." + why})
+	} else if slices.Contains(whyKnown, why) {
 		out = append(out, message.Message{Key: "console.why." + why})
 	} else if why != "" {
 		add("console.why.word", "Word", why)

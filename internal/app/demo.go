@@ -336,7 +336,7 @@ func (d *demo) stories() []portal.Story {
 		{Name: message.Key("demo.story.forgot"), Text: message.Key("demo.story.forgot.text"), URL: "/demo/people"},
 		{Name: message.Key("demo.story.attack"), Text: message.Key("demo.story.attack.text"), URL: "/demo/attack"},
 		{Name: message.Key("demo.story.never"), Text: message.Key("demo.story.never.text"), URL: "/setup"},
-		{Name: message.Key("demo.story.helpdesk"), Text: message.Key("demo.story.helpdesk.text")},
+		{Name: message.Key("demo.story.helpdesk"), Text: message.Key("demo.story.helpdesk.text"), URL: "/console"},
 		{Name: message.Key("demo.story.policy"), Text: message.Key("demo.story.policy.text"), URL: "/demo/policy"},
 	}
 }

@@ -156,7 +156,7 @@ func provisionOne(h http.Handler, base, token string, p *person) (string, error)
 	return made.ID, nil
 }
 
-// confirm gives a person the ways they have confirmed: what registration will do from the issue that builds it.
+// confirm gives a person the ways they have confirmed, as if they had registered long ago.
 func confirm(ctx context.Context, srv *Server, id string, p *person, now time.Time) error {
 	own := method.Root{Kind: method.ByPerson, ID: id}
 	var methods []method.Method

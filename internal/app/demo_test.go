@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/regain-id/regain/internal/keyring"
+	"github.com/regain-id/regain/internal/policy"
 	"github.com/regain-id/regain/internal/store"
 )
 
@@ -272,7 +273,23 @@ func TestADataFolderKeepsTheDemo(t *testing.T) {
 	if err := os.WriteFile(state, bytes.ReplaceAll(b, []byte(`"second_factor": "`+first.person("helpdesk").SecondFactor), []byte(`"second_factor": "`)), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	// And its policy is from before people could register.
+	ring, err := keyring.Open(filepath.Join(dir, "regain.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	st, err := store.Open(t.Context(), store.Config{URL: filepath.Join(dir, "regain.db"), Ring: ring})
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := policy.Default()
+	old.Hash = "demo"
+	if _, err := st.ApplyPolicy(t.Context(), old, "system", time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	st.Close()
 	second := runDemo(t, DemoOptions{Data: dir})
+	second.w.visitor().get("/demo/policy").want(t, 200, "/demo/policy", "by version 4")
 	if second.line.SCIMToken != first.line.SCIMToken || len(second.line.People) != len(first.line.People) || second.person("forgot").Login != ada.Login {
 		t.Error("the second run is another demo")
 	}

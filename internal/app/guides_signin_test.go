@@ -86,7 +86,7 @@ func TestTheRefusalsInTheGuideAreTheTextsPeopleRead(t *testing.T) {
 	}
 	text, _ := guide(t, "sign-in.md")
 	_, part, _ := strings.Cut(text, "\n## 7. ")
-	rows := regexp.MustCompile("(?m)^\\| \\*(.+?)\\* <!-- ([a-z_.]+) --> \\|").FindAllStringSubmatch(part, -1)
+	rows := regexp.MustCompile(`(?m)^\| \*(.+?)\* <!-- ([a-z_.]+) --> \|`).FindAllStringSubmatch(part, -1)
 	if len(rows) < 6 {
 		t.Fatalf("found %d rows: the test looks in the wrong place", len(rows))
 	}

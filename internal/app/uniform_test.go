@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"fmt"
+	"html"
 	"io"
 	"net/http"
 	"net/http/cookiejar"
@@ -14,9 +15,12 @@ import (
 	"testing"
 	"time"
 
+	virtual "github.com/descope/virtualwebauthn"
+
 	"github.com/regain-id/regain/internal/account"
 	"github.com/regain-id/regain/internal/event"
 	"github.com/regain-id/regain/internal/method"
+	"github.com/regain-id/regain/internal/signin"
 	"github.com/regain-id/regain/internal/store"
 	"github.com/regain-id/regain/internal/store/storetest"
 	"github.com/regain-id/regain/internal/work"
@@ -93,7 +97,7 @@ func (w *world) addClasses() map[string]string {
 	w.t.Helper()
 	logins := map[string]string{}
 	kinds := map[string][]method.Kind{
-		"capable": {method.Email, method.SMS, method.RecoveryCode}, "disabled": {method.Email, method.SMS}, "unregistered": nil,
+		"capable": {method.Email, method.SMS, method.RecoveryCode, method.Passkey}, "disabled": {method.Email, method.SMS}, "unregistered": nil,
 		"throttled": {method.Email, method.SMS}, "without mail": {method.SMS}, "protected": {method.Email, method.SMS},
 	}
 	for _, c := range classes {
@@ -201,12 +205,44 @@ func (s *stranger) strangersWay(login string, trace *statements, wait func()) []
 	step("ask for a recovery code", http.MethodPost, "/choose", "way", "recovery-code")
 	step("the page for the recovery code", http.MethodGet, "/recovery-code")
 	step("check a recovery code", http.MethodPost, "/recovery-code", "code", "ABCD-EFGH-JKMN-PQRS")
+	step("ask for a passkey", http.MethodPost, "/choose", "way", "passkey")
+	step("the page for the passkey", http.MethodGet, "/passkey")
+	step("check no passkey", http.MethodPost, "/passkey", "answer", "{}")
+	step("check somebody's passkey", http.MethodPost, "/passkey", "answer", s.foreignPasskey(out[len(out)-2].seen))
+	step("ask for the work sign-in", http.MethodPost, "/choose", "way", "idp")
+	step("the page for the work sign-in", http.MethodGet, "/work-sign-in")
 	step("a try further on", http.MethodGet, "/new-password")
 	step("where it stands", http.MethodGet, "/progress")
 	step("more time", http.MethodPost, "/extend")
 	step("cancel", http.MethodPost, "/cancel")
 	step("after the end", http.MethodGet, "/progress")
 	return out
+}
+
+// foreignPasskey is what the browser of somebody with a passkey of their own answers to the page: well made, and nobody's
+// here.
+func (s *stranger) foreignPasskey(page string) string {
+	s.w.t.Helper()
+	m := regexp.MustCompile(`data-options="([^"]*)"`).FindStringSubmatch(page)
+	if m == nil {
+		s.w.t.Fatalf("no options on the page:\n%s", page)
+	}
+	options, err := virtual.ParseAssertionOptions(html.UnescapeString(m[1]))
+	if err != nil {
+		s.w.t.Fatal(err)
+	}
+	own := virtual.NewAuthenticatorWithOptions(virtual.AuthenticatorOptions{UserHandle: []byte("019ab000-0000-7000-8000-000000000000")})
+	key := virtual.NewCredential(virtual.KeyTypeEC2)
+	own.AddCredential(key)
+	return virtual.CreateAssertionResponse(virtual.RelyingParty{ID: "localhost", Name: "Alder Works", Origin: s.w.base}, own, key, *options)
+}
+
+// signed are the bytes a passkey is asked to sign, which differ from try to try for anybody.
+var signed = regexp.MustCompile(`&#34;challenge&#34;:&#34;[^&]*&#34;`)
+
+// withoutChance takes out of an answer what differs from try to try for anybody.
+func withoutChance(seen string) string {
+	return signed.ReplaceAllString(reference.ReplaceAllString(seen, "REFE-RENC"), "the challenge")
 }
 
 var reference = regexp.MustCompile(`\b[B-DF-HJ-NP-TV-Z2-9]{4}-[B-DF-HJ-NP-TV-Z2-9]{4}\b`)
@@ -227,6 +263,8 @@ func uniform(t *testing.T, kind store.Kind, workers bool) {
 	still := time.Now()
 	w, l := stage(t, scene{kind: kind, policy: classPolicy, now: func() time.Time { return still }, change: func(s *Setup) {
 		s.Trace = trace.add
+		s.IDPs = []IDP{{Link: "userName", ProviderConfig: signin.ProviderConfig{Name: "work", Label: "Alder sign-in", Issuer: "https://login.alder.example", ClientID: "account",
+			ClientSecret: "a secret of some length", LinkClaim: "preferred_username", NoPassword: []string{"phr"}}}}
 		s.Rates.SendsPerOrigin = 2 // a mail and a text message
 	}})
 	gate := &gate{Queue: w.srv.pool.Queue}
@@ -267,7 +305,7 @@ func uniform(t *testing.T, kind store.Kind, workers bool) {
 			continue
 		}
 		for i := range want {
-			if a, b := reference.ReplaceAllString(want[i].seen, "REFE-RENC"), reference.ReplaceAllString(got[i].seen, "REFE-RENC"); a != b {
+			if a, b := withoutChance(want[i].seen), withoutChance(got[i].seen); a != b {
 				t.Errorf("%s: %s: what is seen differs from a capable account:\n%s", class, want[i].step, firstDifference(a, b))
 			}
 			if !slices.Equal(want[i].asks, got[i].asks) {
@@ -288,7 +326,8 @@ func uniform(t *testing.T, kind store.Kind, workers bool) {
 // checkScenery makes sure that the comparison is not one of error pages, and that statements were seen at all.
 func checkScenery(t *testing.T, way []answer) {
 	t.Helper()
-	for i, want := range []string{"303", "200", "303", "200", "422", "422", "200", "303", "422", "303", "200", "422", "303", "303", "303", "303", "200"} {
+	for i, want := range []string{"303", "200", "303", "200", "422", "422", "200", "303", "422", "303", "200", "422",
+		"303", "200", "422", "422", "303", "200", "303", "303", "303", "303", "200"} {
 		line, _, _ := strings.Cut(way[i].seen, "\n")
 		if !strings.Contains(line, " "+want+" ") {
 			t.Errorf("%s: %s, want %s\n%s", way[i].step, line, want, way[i].seen)

@@ -30,6 +30,7 @@ import (
 	"github.com/regain-id/regain/internal/keyring"
 	"github.com/regain-id/regain/internal/method"
 	"github.com/regain-id/regain/internal/notify"
+	"github.com/regain-id/regain/internal/passkey"
 	"github.com/regain-id/regain/internal/policy"
 	"github.com/regain-id/regain/internal/reset"
 	"github.com/regain-id/regain/internal/store"
@@ -264,6 +265,8 @@ func (w *world) addPerson(p *somebody, kinds ...method.Kind) {
 		case method.TOTP:
 			p.Seed = []byte("12345678901234567890")
 			m.Secret, m.Digits, m.Period, m.Display = p.Seed, 6, 30, "My phone"
+		case method.Passkey:
+			m.Secret = passkey.Credential{ID: []byte("the passkey of " + p.uid), PublicKey: []byte("no key that signs")}.Bytes()
 		case method.RecoveryCode:
 			for range 10 {
 				shown, stored, err := newRecoveryCode(w.srv, m.ID)

@@ -41,7 +41,11 @@ func (p *Pages) begin(a policy.Action) web.Handler {
 			return web.Page{}, err
 		}
 		secret, hash := p.Token()
-		_, err = p.Flow.Start(r.Context(), origin(r), a, form["login"], hash)
+		from := origin(r)
+		if from.Trusts, err = p.trusts(r); err != nil {
+			return web.Page{}, err
+		}
+		_, err = p.Flow.Start(r.Context(), from, a, form["login"], hash)
 		if problems, ok := mendable(err); ok {
 			return StartPage{Action: a, Login: form["login"], Problems: problems}.Page(), nil
 		}
@@ -52,6 +56,18 @@ func (p *Pages) begin(a policy.Action) web.Handler {
 			{Name: cookieTry, Value: secret, MaxAge: tryAge}, {Name: cookieHint, MaxAge: -1}, {Name: cookieCode, MaxAge: -1},
 		}}, nil
 	}
+}
+
+// trusts is the person who said that they trust this browser; "" for any other browser.
+func (p *Pages) trusts(r *web.Request) (string, error) {
+	if p.Door == nil {
+		return "", nil
+	}
+	b, err := p.Door.Browser(r)
+	if err != nil || b == nil {
+		return "", err
+	}
+	return b.Person, nil
 }
 
 func (p *Pages) helpPage(h web.Help) web.Handler {

@@ -80,6 +80,7 @@ type Attempt struct {
 	Lang    string
 	Network string // prefix the attempt started from
 	Agent   string // browser family, for the words "where from"
+	Trusts  string // the person whose trusted browser it started in; "" for any other
 
 	Proofs   []Proof
 	Asked    int
@@ -116,6 +117,9 @@ type Origin struct {
 	Addr  netip.Addr
 	Agent string // browser family
 	Lang  string
+	// Trusts is the person whose trusted browser asks; "" for any other browser. It proves nothing: whoever has it is that
+	// person to no limit but the number of first codes sent to them, where strangers cannot use up what is theirs.
+	Trusts string
 }
 
 // Prefix returns the network a limit counts: one IPv4 address, or an IPv6 /64.

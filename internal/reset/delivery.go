@@ -138,10 +138,16 @@ func (u *subject) owns() bool {
 }
 
 // budget spends one message to a person. Strangers share theirs; whoever proved a first way is no stranger and has one of
-// their own, two thirds as large, so that a flood cannot keep the owner from the second message.
+// their own, two thirds as large, so that a flood cannot keep the owner from the second message; and so has a browser that
+// the person trusts, so that it cannot keep them from the first.
 func (s *Service) budget(ctx context.Context, a *Attempt, now time.Time) (bool, error) {
-	if len(a.Proofs) > 0 {
-		ok, _, err := s.Limits.Spend(ctx, now, s.bucket(rate{max(1, s.Rates.SendsPerPerson*2/3), 24 * time.Hour}, "send/proved", a.Person))
+	reserve := rate{max(1, s.Rates.SendsPerPerson*2/3), 24 * time.Hour}
+	switch {
+	case len(a.Proofs) > 0:
+		ok, _, err := s.Limits.Spend(ctx, now, s.bucket(reserve, "send/proved", a.Person))
+		return ok, err
+	case a.Person != "" && a.Trusts == a.Person:
+		ok, _, err := s.Limits.Spend(ctx, now, s.bucket(reserve, "send/trusted", a.Person))
 		return ok, err
 	}
 	ok, _, err := s.Limits.Spend(ctx, now,

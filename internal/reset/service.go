@@ -126,7 +126,7 @@ func (s *Service) Start(ctx context.Context, o Origin, action policy.Action, typ
 	a := &Attempt{
 		ID: uuid.Must(uuid.NewV7()).String(), Reference: NewReference(), Action: action, State: Started, Cookie: cookie,
 		Typed: login, TypedHash: s.Keys.Hash("login", LoginKey(login)), Policy: p.Version,
-		Lang: o.Lang, Network: o.Prefix().String(), Agent: o.Agent, Started: now, Expires: now.Add(Life),
+		Lang: o.Lang, Network: o.Prefix().String(), Agent: o.Agent, Trusts: o.Trusts, Started: now, Expires: now.Add(Life),
 	}
 	e := a.event(now, event.AttemptStarted, event.Success).With("policy", p.Version).With("network", o.Wide().String())
 	if err := s.Store.CreateAttempt(ctx, a, e); err != nil {

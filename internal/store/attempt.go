@@ -33,6 +33,7 @@ const selectAttempt = `SELECT a.id, a.version, a.reference, a.action, a.state, a
 type origin struct {
 	Network string `json:"network"`
 	Agent   string `json:"agent"`
+	Trusts  string `json:"trusts,omitempty"`
 }
 
 // What is sealed in an attempt is sealed under the key file: when it is written nobody knows yet whose it is.
@@ -81,7 +82,7 @@ func (s *Store) readAttempt(row scanner) (*reset.Attempt, error) {
 		{"origin", from, func(b []byte) error {
 			var o origin
 			err := json.Unmarshal(b, &o)
-			a.Network, a.Agent = o.Network, o.Agent
+			a.Network, a.Agent, a.Trusts = o.Network, o.Agent, o.Trusts
 			return err
 		}},
 	} {
@@ -119,7 +120,7 @@ func (s *Store) CreateAttempt(ctx context.Context, a *reset.Attempt, events ...e
 	if err != nil {
 		return err
 	}
-	from, err := json.Marshal(origin{a.Network, a.Agent})
+	from, err := json.Marshal(origin{a.Network, a.Agent, a.Trusts})
 	if err != nil {
 		return err
 	}

@@ -37,7 +37,7 @@ func (s *Store) PutBrowser(ctx context.Context, b *session.Browser, events ...ev
 	if err != nil {
 		return fmt.Errorf("put browser: %w", err)
 	}
-	sealed, err := sealOwn(key, "browsers", b.ID, origin{b.Network, b.Agent})
+	sealed, err := sealOwn(key, "browsers", b.ID, origin{Network: b.Network, Agent: b.Agent})
 	if err != nil {
 		return err
 	}

@@ -348,17 +348,10 @@ func (d *demo) mount(s *web.Site, srv *Server) error {
 	s.Handle(http.MethodPost, "/demo/attack", d.attack)
 	s.Handle(http.MethodGet, "/demo/policy", d.policyPage)
 	s.Handle(http.MethodPost, "/demo/policy", d.changePolicy)
-	s.Handle(http.MethodGet, "/console", coming("demo.coming.console"))
 	s.Handle(http.MethodGet, "/demo/mailbox", d.mailbox.page)
 	s.Mount("/demo/directory-check", http.HandlerFunc(d.directoryCheck))
 	s.Mount("/metrics", metrics(srv, "demo"))
 	return nil
-}
-
-func coming(key string) web.Handler {
-	return func(*web.Request) (web.Page, error) {
-		return portal.ComingPage{What: message.Message{Key: key}}.Page(), nil
-	}
 }
 
 // accepts asks the directory whether it takes a password, for a login name as the demo shows it or as the directory

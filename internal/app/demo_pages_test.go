@@ -21,7 +21,6 @@ func takeDemoTour(t *testing.T, prepare func(*browser.Page), see func(p *browser
 	r.open(200, "/", "home")
 	r.open(200, "/demo/mailbox", "mailbox-empty")
 	r.open(200, "/demo/people", "people")
-	r.open(200, "/console", "console")
 	v := e.w.visitor()
 	e.prove(v, ada)
 	v.post("/new-password", "password", fresh).want(t, 200, "/progress")

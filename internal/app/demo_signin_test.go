@@ -2,6 +2,7 @@ package app
 
 import (
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -101,6 +102,24 @@ func TestAWorkSignInWithoutThePasswordIsAProofInTheDemo(t *testing.T) {
 	m.chooseKind("sms").want(t, 200, "/code")
 	m.post("/code", "code", e.code(ben.Phone, 1)).want(t, 200, "/new-password")
 	m.post("/new-password", "password", fresh).want(t, 200, "/progress", "Your password is changed")
+}
+
+func TestTheDemoStoryOfTheHelpdesk(t *testing.T) {
+	t.Parallel()
+	e := runDemo(t, DemoOptions{})
+	ada, ben, dana := e.person("forgot"), e.person("under attack"), e.person("helpdesk")
+	v := e.w.visitor()
+	e.prove(v, ada)
+	done := v.post("/new-password", "password", fresh).want(t, 200, "/progress", "Your password is changed")
+	reference := regexp.MustCompile(`[A-Z0-9]{4}-[A-Z0-9]{4}`).FindString(done.Text)
+	m := e.member()
+	m.signIn("/console", dana).want(t, 200, "/console")
+	m.post("/console", "q", reference).want(t, 200, "/console", reference)
+	m.get("/console/attempts/"+reference).want(t, 200, "/console/attempts/"+reference, "Ada Brandt")
+	m.post("/console", "q", ada.Login).want(t, 200, "/console", "Ada Brandt")
+	if at := e.member().signIn("/console", ben); at.Status != 403 {
+		t.Errorf("Ben is no staff: got %d at %s: %s", at.Status, at.Path, at.Text)
+	}
 }
 
 func TestTheStaffOfTheDemoIsWhoTheirSignInSays(t *testing.T) {

@@ -30,7 +30,7 @@ func (v SetupPage) Reconfirm() bool { return v.Due.Why == "reconfirm" }
 
 // MayWait reports whether it may be put off.
 func (v SetupPage) MayWait() bool {
-	return v.Due.Mode != policy.Required && v.Due.Snooze > 0 && v.Due.Snoozes > 0
+	return v.Due.Mode != policy.Required && v.Due.Snoozes > 0
 }
 
 // Heading is the page's heading.
@@ -53,6 +53,9 @@ func (v SetupPage) Lede() message.Message {
 func (v SetupPage) Wait() message.Message {
 	if !v.MayWait() {
 		return message.Key("setup.required")
+	}
+	if v.Due.Snooze == 0 {
+		return message.Key("setup.wait.next", "Left", v.Due.Snoozes)
 	}
 	days := max(int(v.Due.Snooze.Hours()+23)/24, 1)
 	return message.Key("setup.wait", "Left", v.Due.Snoozes, "For", message.Key("setup.days", "Days", days))

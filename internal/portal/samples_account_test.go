@@ -109,6 +109,7 @@ func accountSamples() map[string]view {
 	phone := mail
 	phone.Kind, phone.Destination = method.SMS, "+12065550142"
 	invited := register.Due{Mode: policy.Invited, Why: "missing", Missing: 1, Snooze: day, Snoozes: 3}
+	next := register.Due{Mode: policy.Invited, Why: "missing", Missing: 2, Snoozes: 2}
 	last := register.Due{Mode: policy.Invited, Why: "missing", Missing: 2, Snooze: 14 * day, Snoozes: 1}
 	required := register.Due{Mode: policy.Required, Why: "missing", Missing: 1}
 	reconfirm := register.Due{Mode: policy.Invited, Why: "reconfirm", Snooze: 7 * day, Snoozes: 2}
@@ -172,6 +173,7 @@ func accountSamples() map[string]view {
 
 		"setup":           SetupPage{App: "Payroll", Due: invited},
 		"setup-last":      SetupPage{Due: last, Own: own[:1]},
+		"setup-next":      SetupPage{Due: next, Own: own[:1]},
 		"setup-required":  SetupPage{App: "Payroll", Due: required, Own: own[:1]},
 		"setup-reconfirm": SetupPage{App: "Payroll", Due: reconfirm, Own: own[:5]},
 		"setup-on":        SetupOnPage{App: "Payroll", Note: message.Key("security.note.added")},

@@ -92,6 +92,9 @@ func due(r policy.Registering, rec Record, missing int, reviewed, now time.Time)
 	return d
 }
 
+// grace is how long somebody who puts it off for no day at all is left alone: for the sign-in under way, not the next.
+const grace = 15 * time.Minute
+
 // Snooze puts off what is due. fault.Denied when it may not be any more; nothing due is no error.
 func (s *Service) Snooze(ctx context.Context, sess *session.Session, o reset.Origin) error {
 	now := s.Now()
@@ -106,7 +109,7 @@ func (s *Service) Snooze(ctx context.Context, sess *session.Session, o reset.Ori
 	if err != nil {
 		return err
 	}
-	rec.Person, rec.Snoozes, rec.Until = sess.Person, rec.Snoozes+1, now.Add(d.Snooze)
+	rec.Person, rec.Snoozes, rec.Until = sess.Person, rec.Snoozes+1, now.Add(max(d.Snooze, grace))
 	return s.Store.PutRegistration(ctx, rec, event.New(now, event.RegistrationSnoozed, "person:"+sess.Person, sess.Person, sess.ID, event.Success).
 		With("snoozes", rec.Snoozes).With("until", rec.Until.UTC().Format(time.RFC3339)))
 }

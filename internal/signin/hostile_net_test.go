@@ -283,6 +283,7 @@ func TestA16ALogoutTokenThatIsForgedOldOrSomethingElseEndsNothing(t *testing.T) 
 		"no events":             put("events", nil),
 		"another event":         put("events", map[string]any{"https://schemas.openid.net/secevent/caep/event-type/session-revoked": map[string]any{}}),
 		"an event that is text": put("events", map[string]any{logoutEvent: "x"}),
+		"an event of nothing":   put("events", map[string]any{logoutEvent: nil}),
 		"events as a list":      put("events", []string{logoutEvent}),
 		"no jti":                put("jti", nil),
 		"an endless jti":        put("jti", strings.Repeat("x", 300)),

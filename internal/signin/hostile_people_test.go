@@ -216,11 +216,13 @@ func TestA17NobodyIsSentAroundForEver(t *testing.T) {
 		t.Errorf("unmet: status %d", a.code)
 	}
 	w.op.answer = nil
-	// A page that is never content, whatever comes back.
+	// A page that is never content, whatever comes back, and however new that is.
 	w.op.acr = "mfa"
+	w.op.spoil = func(map[string]any) { w.clock.pass(time.Second) }
 	if a := b.follow(b.get("/never")); a.code != http.StatusForbidden {
 		t.Errorf("never content: status %d", a.code)
 	}
+	w.op.spoil = nil
 	// A browser that keeps no cookies.
 	forgetful := w.browser()
 	a = forgetful.get("/in")

@@ -297,7 +297,7 @@ func TestA7AKeyThatWasWithdrawnIsTrustedForAnHourAtMost(t *testing.T) {
 	w.browser().signIn()
 	leaked := w.op.key
 	w.op.keys = []any{public(t, freshKey(t), "k2")}
-	w.clock.pass(keyAge)
+	w.clock.pass(time.Hour)
 	w.mustRefuse("a withdrawn key", "/in", "token", func(o *op) { o.key, o.kid = leaked, "k1" })
 	if n := w.op.count("/jwks"); n != 2 {
 		t.Errorf("%d fetches, want 2", n)

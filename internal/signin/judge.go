@@ -159,7 +159,7 @@ func (c claims) text(name string) (string, bool) {
 func (c claims) list(name string) []string {
 	var l []string
 	raw := c[name]
-	if len(raw) == 0 || raw[0] != '[' || json.Unmarshal(raw, &l) != nil || len(l) > maxValues {
+	if len(raw) == 0 || json.Unmarshal(raw, &l) != nil || len(l) > maxValues {
 		return nil
 	}
 	return slices.DeleteFunc(l, func(v string) bool { return v == "" || !plain(v) })

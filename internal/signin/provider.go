@@ -48,7 +48,6 @@ func newProvider(c ProviderConfig, now func() time.Time) *provider {
 		allow = []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}
 	}
 	client := egress.New(egress.Options{Allow: allow, RootCAs: c.RootCAs, Timeout: httpTimeout})
-	client.Transport = capped{client.Transport}
 	p := &provider{ProviderConfig: c, now: now, client: client}
 	p.about = cached[*metadata]{now: now, fetch: p.discover, age: metadataAge, life: metadataLife, retry: metadataRetry}
 	p.keys = newKeySet(now, p.readJWKS)
@@ -57,17 +56,6 @@ func newProvider(c ProviderConfig, now func() time.Time) *provider {
 
 func (p *provider) shown() Provider {
 	return Provider{Name: p.Name, Label: p.Label, AccountURL: p.AccountURL, MayProve: len(p.NoPassword) > 0, StepsUp: len(p.StepUp.Accept) > 0}
-}
-
-// capped bounds every body, also those that libraries read to their end.
-type capped struct{ next http.RoundTripper }
-
-func (c capped) RoundTrip(r *http.Request) (*http.Response, error) {
-	w, err := c.next.RoundTrip(r)
-	if err == nil {
-		w.Body = http.MaxBytesReader(nil, w.Body, maxBodyBytes)
-	}
-	return w, err
 }
 
 // metadata is the provider's discovery document (OIDC Discovery §3, RFC 8414 §2), as far as it matters here.

@@ -341,11 +341,6 @@ func (b *browser) signIn() *session.Session {
 	return b.session()
 }
 
-// secrets are what must never stand in a page, a log or an event.
-func (w *world) secrets() []string {
-	return []string{w.op.accessToken, "client-canary", "alert(1)"}
-}
-
 // beginAt begins a sign-in that should go on at a place.
 func (w *world) beginAt(to string) web.Handler {
 	return func(r *web.Request) (web.Page, error) {

@@ -204,8 +204,6 @@ func noted(r *web.Request) (message.Message, []web.Cookie) {
 		return message.Key("activity.note.ended"), forget
 	case noteForgot:
 		return message.Key("activity.note.forgotten"), forget
-	case noteSignIn:
-		return message.Key("work_sign_in.failed"), forget
 	}
 	return message.Message{}, forget
 }

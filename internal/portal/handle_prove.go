@@ -18,9 +18,8 @@ func (p *Pages) choose(r *web.Request, a *reset.Attempt) (web.Page, error) {
 		return page, nil
 	}
 	page, err := p.choosing(r, a, "", nil)
-	if page.Template == "choose" || page.Template == "next" {
-		_, forget := noted(r)
-		page.Cookies = append(page.Cookies, forget...)
+	if r.Cookie(cookieNote) == noteSignIn {
+		page.Cookies = append(page.Cookies, web.Cookie{Name: cookieNote, MaxAge: -1})
 	}
 	return page, err
 }
@@ -31,8 +30,8 @@ func (p *Pages) choosing(r *web.Request, a *reset.Attempt, chosen string, proble
 		return web.Page{}, err
 	}
 	var note message.Message
-	if len(problems) == 0 {
-		note, _ = noted(r)
+	if len(problems) == 0 && r.Cookie(cookieNote) == noteSignIn {
+		note = message.Key("work_sign_in.failed")
 	}
 	if w.Uniform {
 		if chosen == "" && len(w.Ways) > 0 {

@@ -144,6 +144,21 @@ func TestNobodyIsInterruptedOnTheWayToWhereTheyWouldBeSent(t *testing.T) {
 	w.get(PathSetupOn).goes(PathSecurity)
 }
 
+func TestWhatWasBegunGoesOnAfterTheStepUpItNeeded(t *testing.T) {
+	w := newWorld(t, "")
+	ada := w.person("ada")
+	before := w.signIn(ada)
+	w.post(PathAdd, "kind", "totp").goes(PathAddApp)
+	id := w.get(PathAddApp).field("id")
+	w.signIn(ada)
+	w.get(PathAddApp).goes(PathAdd)
+	w.door.begun = append(w.door.begun, session.Flow{Purpose: session.StepUp, Session: before.ID, Goto: PathAddApp})
+	w.get("/arrived").goes(PathAddApp)
+	if again := w.get(PathAddApp).shows(200).field("id"); again != id {
+		t.Errorf("another one is open: %s, want %s", again, id)
+	}
+}
+
 func TestAReviewListsTheWaysMaskedAndIsOneClick(t *testing.T) {
 	w := newWorld(t, "rules: [{name: everyone, kinds: [totp, email], registration: {mode: required, reconfirm_days: 1}}]")
 	w.signIn(w.person("ada", mail("ada@example.net"), phoneApp()))

@@ -38,7 +38,7 @@ func TestEveryPageOfSomebodySignedInIsAccessibleInEveryLookAndFitsATelephone(t *
 			if n := p.Overflow(); n > 0 {
 				t.Errorf("%s in %s: %d pixels stand out sideways on a telephone", name, lang, n)
 			}
-			if lang == "de" && !strings.HasPrefix(name, "hostile") {
+			if lang == "de" || strings.HasPrefix(name, "hostile") {
 				continue // the words differ, the page does not
 			}
 			p.MustAxe(name + " on a telephone")

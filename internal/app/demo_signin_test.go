@@ -71,7 +71,7 @@ func TestTheDemoStoryOfSomebodyWhoNeverRegistered(t *testing.T) {
 		t.Error("the first page does not lead to where Cleo registers")
 	}
 	m := e.member()
-	if at := m.signIn("/setup", cleo).want(t, 200, "/security-info", "You have set up 0"); !strings.Contains(at.HTML, "Cleo Marchetti") {
+	if at := m.signIn("/setup", cleo).want(t, 200, "/security-info", "You have set up none"); !strings.Contains(at.HTML, "Cleo Marchetti") {
 		t.Error("the page does not say who is signed in")
 	}
 	m.signIn("/security-info/add", cleo).want(t, 200, "/security-info/add")

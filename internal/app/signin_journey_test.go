@@ -127,6 +127,26 @@ func TestAWeakStepUpIsTriedOnceMoreAndThenToldPlainly(t *testing.T) {
 	}
 }
 
+func TestThePolicyMayWantAStrongerClassAndANetworkForRegistering(t *testing.T) {
+	h := newHouse(t, estate{scene: scene{policy: `rules: [{name: everyone, hold_new: 0s, mature_after: 0s, registration: {acr: ["urn:example:passwordless"], networks: [127.0.0.0/8, "::1/128"]}}]`},
+		people: map[string][]method.Kind{"ada": {method.Email, method.SMS}}})
+	g := h.guest(t)
+	g.signIn("ada", "/security-info")
+	g.Follow("a[href='/security-info/add']")
+	g.device("ada") // what is asked for at once: a second factor would not do
+	g.home()
+	g.at(200, "/security-info/add")
+
+	// From elsewhere it is said plainly that it is not possible, and nothing is asked at the provider.
+	h.applyPolicy(`rules: [{name: everyone, hold_new: 0s, mature_after: 0s, registration: {networks: [10.0.0.0/8]}}]`)
+	g.Open(h.base + "/security-info/add")
+	g.at(200, "/security-info/add")
+	g.says("network")
+	if g.Count("input[name=kind]") != 0 {
+		t.Error("ways are offered all the same")
+	}
+}
+
 func TestSomebodyElseAfterAStepUpEndsTheSession(t *testing.T) {
 	h := newHouse(t, estate{scene: scene{kind: store.PostgreSQL}, replicas: 2, people: map[string][]method.Kind{"ada": {method.Email, method.SMS}, "ben": {method.Email}}})
 	g := h.guest(t)

@@ -21,7 +21,7 @@ import (
 type Door interface {
 	In(h Handler) web.Handler
 	Session(r *web.Request) (*session.Session, error)
-	StepUp(r *web.Request, s *session.Session, to string) (web.Page, error)
+	StepUp(r *web.Request, s *session.Session, to string, want ...string) (web.Page, error)
 	Begin(r *web.Request, f session.Flow) (web.Page, error)
 }
 

@@ -22,7 +22,7 @@ type Door interface {
 	In(h signin.Handler) web.Handler
 	// StepUp asks the person to sign in once more, more strongly, and to go on at a path of this site. A post is answered by
 	// a page that links to it.
-	StepUp(r *web.Request, s *session.Session, to string) (web.Page, error)
+	StepUp(r *web.Request, s *session.Session, to string, want ...string) (web.Page, error)
 	// Trust answers a post by which somebody asks that this browser be trusted: they step up first, and go on at a path.
 	Trust(r *web.Request, s *session.Session, to string) (web.Page, error)
 	// Browser returns the trusted browser that asks; nil when it is none.

@@ -113,7 +113,11 @@ func (p *Pages) reviewed(r *web.Request, s *session.Session) (web.Page, error) {
 // them, or what was begun is over. Everything else stays a fault. to is where a step-up leads back to.
 func (p *Pages) changing(r *web.Request, s *session.Session, to string, err error) (web.Page, error) {
 	if errors.Is(err, register.ErrStepUp) {
-		return p.Door.StepUp(r, s, to)
+		o, err := p.Register.Overview(r.Context(), s)
+		if err != nil {
+			return web.Page{}, err
+		}
+		return p.Door.StepUp(r, s, to, o.Decision.Registration.ACR...)
 	}
 	kind, say := fault.Read(err)
 	switch kind {
@@ -135,7 +139,7 @@ func (p *Pages) mayChange(r *web.Request, s *session.Session, to string) (*regis
 	case !o.Decision.Allowed:
 		return nil, RefusedPage{Why: whyNot(o.Decision.Why)}.Page(), nil
 	case !o.SteppedUp:
-		page, err := p.Door.StepUp(r, s, to)
+		page, err := p.Door.StepUp(r, s, to, o.Decision.Registration.ACR...)
 		return nil, page, err
 	}
 	return o, web.Page{}, nil

@@ -64,7 +64,7 @@ func (d *door) In(h signin.Handler) web.Handler {
 	}
 }
 
-func (d *door) StepUp(r *web.Request, _ *session.Session, to string) (web.Page, error) {
+func (d *door) StepUp(r *web.Request, _ *session.Session, to string, _ ...string) (web.Page, error) {
 	if r.Method == http.MethodPost {
 		return OverPage{Why: message.Key("setup_on.later")}.Page(), nil
 	}

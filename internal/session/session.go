@@ -115,13 +115,14 @@ type Flow struct {
 
 	// Sealed at rest.
 	Nonce     string
-	Verifier  string // PKCE (RFC 7636 §4.1)
-	Challenge string // the challenge of a proof
-	Goto      string // a path of this site to go on with
-	App       string // key of the app to send the person back to; "" for none
-	Retried   bool   // the one automatic step-up retry was taken
-	Trust     bool   // they asked that this browser be trusted
-	Invite    []byte // hash of a staff invitation that is being redeemed; nil for none
+	Verifier  string   // PKCE (RFC 7636 §4.1)
+	Challenge string   // the challenge of a proof
+	Goto      string   // a path of this site to go on with
+	App       string   // key of the app to send the person back to; "" for none
+	Want      []string // of the accept list, what alone will do for this step-up; none: all of it
+	Retried   bool     // the one automatic step-up retry was taken
+	Trust     bool     // they asked that this browser be trusted
+	Invite    []byte   // hash of a staff invitation that is being redeemed; nil for none
 	Lang      string
 
 	Created time.Time

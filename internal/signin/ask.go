@@ -37,6 +37,11 @@ func (p *provider) demandOf(f *session.Flow, held *session.Session) demand {
 	switch f.Purpose {
 	case session.StepUp, session.Staff:
 		d.strong, d.requests, d.maxAge, d.prompt = true, true, p.StepUp.MaxAge, p.StepUp.Prompt
+		// What a page wants can only be stricter than the accept list. What is not on it is neither asked for nor enough, and
+		// the page then says what the organisation requires.
+		if both := slices.DeleteFunc(slices.Clone(d.accept), func(v string) bool { return !slices.Contains(f.Want, v) }); len(both) > 0 {
+			d.accept = both
+		}
 		if f.Purpose == session.StepUp && held != nil && !held.StepUp.IsZero() {
 			// They stepped up before and it is not enough: asking within max age would bring the same moment back, forever.
 			d.maxAge, d.after = 0, held.StepUp

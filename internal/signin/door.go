@@ -87,8 +87,10 @@ func (d *Door) In(h Handler) web.Handler {
 //
 // Somebody who stepped up seconds ago and still is not strong enough would be sent around for ever: they read what the
 // organisation requires.
-func (d *Door) StepUp(r *web.Request, s *session.Session, to string) (web.Page, error) {
-	f := session.Flow{Purpose: session.StepUp, Session: s.ID, IDP: s.IDP, Goto: to}
+//
+// want names those values of the accept list that alone will do; without any, each of them does.
+func (d *Door) StepUp(r *web.Request, s *session.Session, to string, want ...string) (web.Page, error) {
+	f := session.Flow{Purpose: session.StepUp, Session: s.ID, IDP: s.IDP, Goto: to, Want: want}
 	p := d.find(s.IDP)
 	if p == nil || len(p.StepUp.Accept) == 0 || s.SteppedUp(d.Now(), skew) {
 		return d.requires(p, nil), nil

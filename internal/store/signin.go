@@ -15,15 +15,16 @@ import (
 // sealedFlow is what the sealed column of a sign-in under way holds. It is sealed under the key file: nobody knows yet
 // who is signing in.
 type sealedFlow struct {
-	Nonce     string `json:"nonce"`
-	Verifier  string `json:"verifier"`
-	Challenge string `json:"challenge,omitempty"`
-	Goto      string `json:"goto,omitempty"`
-	App       string `json:"app,omitempty"`
-	Retried   bool   `json:"retried,omitempty"`
-	Trust     bool   `json:"trust,omitempty"`
-	Invite    []byte `json:"invite,omitempty"`
-	Lang      string `json:"lang,omitempty"`
+	Nonce     string   `json:"nonce"`
+	Verifier  string   `json:"verifier"`
+	Challenge string   `json:"challenge,omitempty"`
+	Goto      string   `json:"goto,omitempty"`
+	App       string   `json:"app,omitempty"`
+	Want      []string `json:"want,omitempty"`
+	Retried   bool     `json:"retried,omitempty"`
+	Trust     bool     `json:"trust,omitempty"`
+	Invite    []byte   `json:"invite,omitempty"`
+	Lang      string   `json:"lang,omitempty"`
 }
 
 // flowRow names the row of a flow for what is sealed in it.
@@ -34,7 +35,7 @@ func (s *Store) PutFlow(ctx context.Context, f *session.Flow) error {
 	if s.ring == nil {
 		return errNoRing
 	}
-	plain, err := json.Marshal(sealedFlow{f.Nonce, f.Verifier, f.Challenge, f.Goto, f.App, f.Retried, f.Trust, f.Invite, f.Lang})
+	plain, err := json.Marshal(sealedFlow{f.Nonce, f.Verifier, f.Challenge, f.Goto, f.App, f.Want, f.Retried, f.Trust, f.Invite, f.Lang})
 	if err != nil {
 		return err
 	}
@@ -82,7 +83,7 @@ func (s *Store) TakeFlow(ctx context.Context, state, cookie []byte, now time.Tim
 		return nil, fmt.Errorf("take flow: %w", err)
 	}
 	f.Nonce, f.Verifier, f.Challenge, f.Goto, f.App = c.Nonce, c.Verifier, c.Challenge, c.Goto, c.App
-	f.Retried, f.Trust, f.Invite, f.Lang = c.Retried, c.Trust, c.Invite, c.Lang
+	f.Want, f.Retried, f.Trust, f.Invite, f.Lang = c.Want, c.Retried, c.Trust, c.Invite, c.Lang
 	return f, nil
 }
 

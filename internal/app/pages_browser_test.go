@@ -81,7 +81,6 @@ func samplePages(s *web.Site, _ *Server) error {
 			Missing: []message.Message{message.Key("reset.cannot.too_few", "Needed", 2, "Have", 1)}}.Page(),
 		"not-me-late": portal.NotMeOverPage{Late: true, Reference: "KTRW-49MP"}.Page(),
 		"not-me-over": portal.NotMeOverPage{Reference: "KTRW-49MP"}.Page(),
-		"coming":      portal.ComingPage{What: message.Key("home.lede")}.Page(),
 	} {
 		s.Handle("GET", "/sample/"+path, func(*web.Request) (web.Page, error) { return page, nil })
 	}
@@ -323,7 +322,6 @@ func (r *tour) unresolved() {
 func (r *tour) faults() {
 	r.open(404, "/nowhere", "not-found")
 	r.open(503, "/sample/unavailable", "unavailable")
-	r.open(200, "/sample/coming", "coming")
 	for range 2 {
 		r.Open(r.w.base + "/reset")
 		r.Fill("#login", "somebody")

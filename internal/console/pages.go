@@ -93,25 +93,7 @@ func (w Way) UsedOn() web.Day { return web.Day(w.Used) }
 func (w Way) Name() message.Message { return kindWords(w.Kind) }
 
 // Icon is the picture of the way.
-func (w Way) Icon() string {
-	switch w.Kind {
-	case method.Email:
-		return "mail"
-	case method.SMS:
-		return "message-square"
-	case method.Voice:
-		return "phone"
-	case method.TOTP, method.HOTP:
-		return "smartphone"
-	case method.RecoveryCode:
-		return "file-key"
-	case method.Passkey:
-		return "fingerprint"
-	case method.IDP:
-		return "log-in"
-	}
-	return "user"
-}
+func (w Way) Icon() string { return web.KindIcon(w.Kind) }
 
 // GroupOf is one group somebody is in.
 type GroupOf struct {

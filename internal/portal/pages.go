@@ -227,25 +227,7 @@ func (w Way) Hint() message.Message {
 }
 
 // Icon is the picture of the way.
-func (w Way) Icon() string {
-	switch w.Kind {
-	case method.Email:
-		return "mail"
-	case method.SMS:
-		return "message-square"
-	case method.Voice:
-		return "phone"
-	case method.TOTP, method.HOTP:
-		return "smartphone"
-	case method.RecoveryCode:
-		return "file-key"
-	case method.Passkey:
-		return "fingerprint"
-	case method.IDP:
-		return "log-in"
-	}
-	return "user"
-}
+func (w Way) Icon() string { return web.KindIcon(w.Kind) }
 
 // ChoosePage asks how to prove it before anything is proved: the same for everybody. Needed comes from the policy as a
 // whole, never from a person's rule.

@@ -213,13 +213,3 @@ type HelpPage struct {
 func (v HelpPage) Page() web.Page {
 	return web.Page{Template: "help", Title: message.Key("help.heading"), Data: v}
 }
-
-// ComingPage says that a page is not built yet; the demonstration uses it.
-type ComingPage struct {
-	What message.Message // what will be here
-}
-
-// Page renders the view.
-func (v ComingPage) Page() web.Page {
-	return web.Page{Template: "coming", Title: message.Key("coming.heading"), Data: v}
-}

@@ -391,7 +391,7 @@ func TestFootLinksAreThereOnlyWhenConfigured(t *testing.T) {
 	}
 	s = testSite(t, func(c *web.Config) {
 		c.Links = web.Links{}
-		c.Demo = &web.Demo{Text: message.Key("coming.heading"), Links: []web.DemoLink{{Text: message.Key("help.url"), URL: "http://localhost:1/mailbox"}}}
+		c.Demo = &web.Demo{Text: message.Key("help.heading"), Links: []web.DemoLink{{Text: message.Key("help.url"), URL: "http://localhost:1/mailbox"}}}
 	})
 	_, en = get(t, s, "/sample/home", "en")
 	if got := text(elements(en, "footer")[0]); got != "Get help Deutsch This page comes later On the web" {

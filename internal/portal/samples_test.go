@@ -100,7 +100,6 @@ func samples() map[string]view {
 		"other-browser":   OtherBrowserPage{},
 		"help":            HelpPage{Help: testHelp, Reference: "KTRW-49MP"},
 		"help-bare":       HelpPage{},
-		"coming":          ComingPage{What: message.Key("home.lede")},
 
 		"hostile-start":    StartPage{Login: hostile},
 		"hostile-next":     NextPage{Running: running, Proved: []Way{{Kind: method.Email, Masked: hostile}}, Needed: 2, Ways: []Way{{Kind: method.TOTP, Value: hostile, Name: hostile}}},

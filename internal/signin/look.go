@@ -88,7 +88,7 @@ func (p *provider) lookStepUp(m *metadata) (out []Finding) {
 	switch {
 	case len(p.StepUp.Accept) == 0:
 		return []Finding{{"step-up", Warning, "no accept list: its people can register nothing and be no staff", "set step_up.accept"}}
-	case (p.StepUp.Ask == AskClaimsACR || p.StepUp.Ask == AskClaimsACRS) && !m.ClaimsParameter:
+	case p.StepUp.Ask == AskClaimsACR && !m.ClaimsParameter: // Entra ID takes acrs without saying so
 		out = append(out, Finding{"step-up", Warning, "the claims parameter is not said to be supported", "use acr_values, or make sure that it is"})
 	}
 	if p.StepUp.Claim == "acr" && len(m.ACRValues) > 0 {

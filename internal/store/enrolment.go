@@ -242,14 +242,6 @@ func (s *Store) ClaimConfirm(ctx context.Context, id string) (bool, error) {
 		storable(id), string(reset.Sending), string(reset.Asked), string(register.Open))
 }
 
-// SetConfirm records what became of a delivery. One that has an outcome keeps it: a worker that comes late changes
-// nothing.
-func (s *Store) SetConfirm(ctx context.Context, id string, state reset.SendState) error {
-	_, err := s.hits(ctx, `UPDATE enrolments SET send = $2, version = version + 1 WHERE id = $1 AND send IN ($3, $4)`,
-		storable(id), string(state), string(reset.Asked), string(reset.Sending))
-	return err
-}
-
 // Registration returns what is kept of a person's registering; a zero one when nothing is.
 func (s *Store) Registration(ctx context.Context, person string) (register.Record, error) {
 	r := register.Record{Person: person}

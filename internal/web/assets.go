@@ -20,6 +20,8 @@ import (
 
 	"github.com/gorilla/mux"
 	"github.com/regain-id/regain/internal/message"
+
+	"github.com/regain-id/regain/internal/method"
 )
 
 //go:embed assets/site.css assets/site.js assets/icons.svg assets/inter.woff2
@@ -153,4 +155,25 @@ func (s *Site) serveAsset(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	rec.Write(f.body) //nolint:errcheck // the reader is gone; there is nobody to tell
+}
+
+// KindIcon is the picture of a kind of way, the same on every page.
+func KindIcon(k method.Kind) string {
+	switch k {
+	case method.Email:
+		return "mail"
+	case method.SMS:
+		return "message-square"
+	case method.Voice:
+		return "phone"
+	case method.TOTP, method.HOTP:
+		return "smartphone"
+	case method.RecoveryCode:
+		return "file-key"
+	case method.Passkey:
+		return "fingerprint"
+	case method.IDP:
+		return "log-in"
+	}
+	return "user"
 }

@@ -18,7 +18,9 @@ import (
 	"github.com/regain-id/regain/internal/event"
 	"github.com/regain-id/regain/internal/method"
 	"github.com/regain-id/regain/internal/session"
+	"github.com/regain-id/regain/internal/signin"
 	"github.com/regain-id/regain/internal/store"
+	"github.com/regain-id/regain/internal/testserver"
 )
 
 func TestPeopleSignInAndStepUpAtTheirProviderOnTwoReplicas(t *testing.T) {
@@ -97,10 +99,31 @@ func age(h *house, uid string, by time.Duration) {
 	}
 }
 
+func TestAClientWithAKeyPushesItsRequestsWhereThatIsRequired(t *testing.T) {
+	h := newHouse(t, estate{scene: scene{kind: store.PostgreSQL}, replicas: 2, people: map[string][]method.Kind{"ada": {method.Email, method.SMS}},
+		oidc: func(o *testserver.OIDCOptions) { o.PAR = "required" },
+		provider: func(p *IDP, op *testserver.OIDCServer) {
+			key, err := signin.ReadKey(op.ClientKey)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p.ClientID, p.ClientSecret, p.Key, p.KeyID = op.KeyClientID, "", key, op.ClientKeyID
+			p.StepUp.Ask = signin.AskClaimsACR
+		}})
+	g := h.guest(t)
+	g.signIn("ada", "/security-info")
+	g.Follow("a[href='/security-info/add']")
+	g.stepUp("ada")
+	g.at(200, "/security-info/add")
+	if n := strings.Count(h.idp.Log(), "POST /request 201"); n != 2 {
+		t.Errorf("%d requests were pushed, want both", n)
+	}
+}
+
 func TestAWeakStepUpIsTriedOnceMoreAndThenToldPlainly(t *testing.T) {
-	for name, change := range map[string]func(*IDP){
+	for name, change := range map[string]func(*IDP, *testserver.OIDCServer){
 		"acr_values, a wish":          nil,
-		"an essential claim, refused": func(p *IDP) { p.StepUp.Ask = "claims_acr" },
+		"an essential claim, refused": func(p *IDP, _ *testserver.OIDCServer) { p.StepUp.Ask = "claims_acr" },
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := newHouse(t, estate{people: map[string][]method.Kind{"ada": {method.Email, method.SMS}}, provider: change})

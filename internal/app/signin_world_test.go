@@ -31,9 +31,9 @@ type house struct {
 // estate says what a house is made of.
 type estate struct {
 	scene
-	people   map[string][]method.Kind // by uid: everybody has an account at the provider, and these ways here
-	replicas int                      // 1 or 2
-	provider func(*IDP)               // changes the provider's configuration
+	people   map[string][]method.Kind           // by uid: everybody has an account at the provider, and these ways here
+	replicas int                                // 1 or 2
+	provider func(*IDP, *testserver.OIDCServer) // changes the provider's configuration
 	oidc     func(*testserver.OIDCOptions)
 	users    func(*testserver.OIDCUser)
 }
@@ -70,7 +70,7 @@ func newHouse(t testing.TB, e estate) *house {
 			AccountURL: "https://login.alder.example/security", AllowPrivate: true,
 		}}
 		if e.provider != nil {
-			e.provider(&p)
+			e.provider(&p, h.idp)
 		}
 		w.setup.IDPs = []IDP{p}
 		if wire != nil {

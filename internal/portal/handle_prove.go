@@ -183,7 +183,7 @@ func (p *Pages) cannotPage(a *reset.Attempt, w *reset.Ways) web.Page {
 	case "not_in_scope", "action", "network", "protected":
 		v.Why = append(v.Why, message.Message{Key: "reset.cannot." + w.Cannot})
 	default:
-		v.Why = append(v.Why, message.Key("reset.cannot.too_few", "Needed", w.Needed, "Have", w.Have))
+		v.Why = append(v.Why, message.Key("reset.cannot.too_few", "Needed", w.Needed, "Have", w.Able))
 		if len(w.Shared) > 0 {
 			v.Why = append(v.Why, message.Key("reset.cannot.shared", "Ways", labels(w.Shared)))
 		}

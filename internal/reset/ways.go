@@ -15,6 +15,7 @@ type Ways struct {
 	Uniform bool // nothing here depends on the account
 	Needed  int
 	Have    int
+	Able    int // how many proofs the person can make together, those there are included
 	Ways    []Way
 	Resting []Way  // the person's own that do not count yet
 	Shared  []Way  // the person's own that count together with one proved already: the same source brought both
@@ -53,7 +54,7 @@ func (s *Service) Ways(ctx context.Context, a *Attempt) (*Ways, error) {
 		return nil, err
 	}
 	now := s.Now()
-	w := &Ways{Needed: u.decision.Proofs, Have: len(a.Proofs)}
+	w := &Ways{Needed: u.decision.Proofs, Have: len(a.Proofs), Able: max(u.together(u.decision, now), len(a.Proofs))}
 	for _, k := range u.decision.Kinds {
 		if signIns := u.signIns(); k == method.IDP && slices.ContainsFunc(signIns, func(m method.Method) bool { return u.usable(&m, now) && a.Counts(&m, u.trusts) }) {
 			w.Ways = append(w.Ways, Way{Kind: k, Method: signInMethod})

@@ -394,7 +394,7 @@ func TestFootLinksAreThereOnlyWhenConfigured(t *testing.T) {
 		c.Demo = &web.Demo{Text: message.Key("help.heading"), Links: []web.DemoLink{{Text: message.Key("help.url"), URL: "http://localhost:1/mailbox"}}}
 	})
 	_, en = get(t, s, "/sample/home", "en")
-	if got := text(elements(en, "footer")[0]); got != "Get help Deutsch This page comes later On the web" {
+	if got := text(elements(en, "footer")[0]); got != "Get help Deutsch Get help On the web" {
 		t.Errorf("got %q", got)
 	}
 }

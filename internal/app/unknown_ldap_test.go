@@ -2,6 +2,7 @@ package app
 
 import (
 	"net"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -152,13 +153,21 @@ func (s *wired) breaks(do func()) {
 	s.hook.before = func() { s.tap.arm(s.at, do); s.hook.before = nil }
 }
 
-// writes counts how often the server was asked to write an account's password, whatever it answered.
+// operation names one request in slapd's log.
+var operation = regexp.MustCompile(`conn=\d+ op=\d+`)
+
+// writes counts how often the server was asked to write an account's password, whatever it answered. The lines of one
+// request need not stand together: other connections write theirs between them.
 func writes(s *testserver.SlapdServer, uid string) int {
-	n := 0
-	lines := strings.Split(s.Log(), "\n")
-	for i, line := range lines[:len(lines)-1] {
-		if strings.Contains(line, `MOD dn="uid=`+uid+`,`) && strings.Contains(lines[i+1], "userPassword") {
+	n, ours := 0, map[string]bool{}
+	for line := range strings.SplitSeq(s.Log(), "\n") {
+		op := operation.FindString(line)
+		switch {
+		case strings.Contains(line, `MOD dn="uid=`+uid+`,`):
+			ours[op] = true
+		case ours[op] && strings.Contains(line, "MOD attr=") && strings.Contains(line, "userPassword"):
 			n++
+			delete(ours, op)
 		}
 	}
 	return n

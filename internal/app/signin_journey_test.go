@@ -67,6 +67,39 @@ func TestPeopleSignInAndStepUpAtTheirProviderOnTwoReplicas(t *testing.T) {
 	}
 }
 
+func TestThePagesOfTheDoorShutNobodyOut(t *testing.T) {
+	for _, lang := range []string{"en", "de"} {
+		t.Run(lang, func(t *testing.T) {
+			h := newHouse(t, estate{people: map[string][]method.Kind{"ada": {method.Email, method.SMS}}, scene: scene{wire: func(w *world) {
+				second := w.setup.IDPs[0]
+				second.Name, second.Label = "partners", "Partners"
+				w.setup.IDPs = append(w.setup.IDPs, second)
+			}}})
+			g := h.guest(t)
+			g.Language(lang)
+			g.Open(h.base + "/security-info")
+			g.at(200, "/signin")
+			judge(t, g.Page, "a choice of providers")
+			g.Follow("a[href='/signin/work']")
+			g.Follow("#cancel button")
+			judge(t, g.Page, "cancelled at the provider")
+			g.Errors() // the page has a status of its own
+			g.Open(h.base + "/signin/work")
+			g.password("ada")
+			g.Open(h.base + "/activity")
+			g.Follow("form[action='/activity/trust'] button")
+			judge(t, g.Page, "a stronger sign-in before a browser is trusted")
+			g.Open(h.base + "/security-info")
+			g.Follow("form[action='/signout'] button")
+			g.at(200, "/signed-out")
+			judge(t, g.Page, "signed out")
+			g.Open(h.base + "/signin/work/callback?state=nothing&code=x")
+			judge(t, g.Page, "a sign-in that is over")
+			g.Errors()
+		})
+	}
+}
+
 func TestAStepUpThatIsTooOldAsksAgainByMaxAge(t *testing.T) {
 	h := newHouse(t, estate{scene: scene{kind: store.PostgreSQL}, replicas: 2, people: map[string][]method.Kind{"ada": {method.Email, method.SMS}}})
 	g := h.guest(t)
@@ -141,6 +174,7 @@ func TestAWeakStepUpIsTriedOnceMoreAndThenToldPlainly(t *testing.T) {
 			}
 			g.says("A stronger sign-in is needed", "Alder Works asks for more than a password")
 			lacks(t, g.Text("main"), "urn:example", "acr")
+			judge(t, g.Page, "what the organisation requires")
 			if h.count(h.people["ada"].ID, event.SessionSteppedUp) != 0 {
 				t.Error("a step-up was recorded")
 			}
@@ -183,6 +217,7 @@ func TestSomebodyElseAfterAStepUpEndsTheSession(t *testing.T) {
 		}
 	}
 	lacks(t, g.Text("main"), "Personal email")
+	judge(t, g.Page, "somebody else came back")
 	g.Errors() // the page is a 410, reached by the provider's own script
 }
 

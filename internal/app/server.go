@@ -180,6 +180,7 @@ func (srv *Server) wire(ctx context.Context) error {
 	handlers := post.Handlers()
 	handlers[string(event.RouteReconcile)] = srv.reconcile
 	handlers[string(event.RouteRetire)] = func(ctx context.Context, i event.Item) error { return srv.Flow.Retire(ctx, i.Ref) }
+	handlers[string(event.RouteSignal)] = func(context.Context, event.Item) error { return nil } // no receiver is registered yet
 	host, _ := os.Hostname()
 	srv.pool = work.New(work.Config{Queue: queue{srv.Store.Store, s.Crash}, Handlers: handlers, Owner: fmt.Sprintf("%s/%d", host, os.Getpid()), Lanes: s.Lanes, Now: s.Now, Log: s.Log})
 	return nil

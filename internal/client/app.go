@@ -1,10 +1,12 @@
 package client
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 )
@@ -15,11 +17,65 @@ type App struct {
 	Version  int64
 	Key      string   // what return_to names: small letters, digits and dashes, 1 to 40
 	Name     string   // what people read, 1 to 60 characters
-	Returns  []string // where people may go back to; the first is where they do
+	Returns  []string // where people may go back to by a plain link; the first is where they do
 	Disabled bool
 	Created  time.Time
 	Updated  time.Time
+
+	// What follows is for an app that asks by OpenID Connect and gets a signed answer; without redirects it does not.
+	Redirects []string    // redirect URIs, compared to the letter (RFC 9700 §2.1)
+	Actions   []Action    // what it may ask for
+	Auth      Auth        // how it authenticates
+	Secrets   []Token     // of Auth secret: at most MaxTokens live, so that they can be rotated
+	Keys      []PublicKey // of Auth private_key_jwt: at most MaxTokens
+	Alg       string      // of its ID tokens: RS256, ES256 or EdDSA
+	Subject   Subject     // what it gets to know people by
+	Sector    string      // host of the redirect URIs: apps of one sector know a person by one name (OIDC Core §8.1)
+	Initiate  string      // where somebody whose try expired may start again; "" for nowhere (OIDC Core §4)
+	PushOnly  bool        // takes pushed requests only (RFC 9126 §6)
 }
+
+// Action is what an app may ask for. As a scope it is "regain." and the action.
+type Action string
+
+// The actions.
+const (
+	ActionReset    Action = "reset"    // a forgotten password
+	ActionChange   Action = "change"   // a known one
+	ActionUnlock   Action = "unlock"   // an account locked after wrong tries
+	ActionRegister Action = "register" // the ways by which somebody proves who they are
+)
+
+// Actions are all of them, in the order in which they are told.
+var Actions = []Action{ActionReset, ActionChange, ActionUnlock, ActionRegister}
+
+// Auth is how an app authenticates at the token endpoint (OIDC Core §9).
+type Auth string
+
+// The ways. A secret is sent in the header or the body, as the app's library does it.
+const (
+	AuthSecret Auth = "client_secret"
+	AuthKey    Auth = "private_key_jwt"
+)
+
+// PublicKey is one key an app signs its assertions with.
+type PublicKey struct {
+	ID      string    `json:"kid"` // thumbprint (RFC 7638), unless the app named it
+	JWK     string    `json:"jwk"` // RFC 7517, public members only
+	Created time.Time `json:"created"`
+}
+
+// Subject is what an app gets to know people by (OIDC Core §8).
+type Subject string
+
+// The subjects.
+const (
+	Pairwise Subject = "pairwise" // another name for a person in every sector
+	Public   Subject = "public"   // the person's id, as SCIM knows it
+)
+
+// Asks reports whether the app asks by OpenID Connect.
+func (a *App) Asks() bool { return len(a.Redirects) > 0 }
 
 // MaxReturns is how many addresses one app may have.
 const MaxReturns = 10
@@ -51,13 +107,56 @@ func (a *App) Check() error {
 	if n := len([]rune(a.Name)); n < 1 || n > 60 || strings.ContainsFunc(a.Name, func(r rune) bool { return r < ' ' || r == 0x7f }) {
 		return fmt.Errorf("name %q: want 1 to 60 characters on one line", a.Name)
 	}
-	if len(a.Returns) < 1 || len(a.Returns) > MaxReturns {
-		return fmt.Errorf("%d addresses to go back to: want 1 to %d", len(a.Returns), MaxReturns)
+	if n := len(a.Returns) + len(a.Redirects); n < 1 || len(a.Returns) > MaxReturns || len(a.Redirects) > MaxReturns {
+		return fmt.Errorf("%d addresses to go back to: want at least 1, and at most %d of a kind", n, MaxReturns)
 	}
 	for _, r := range a.Returns {
 		if err := checkReturn(r); err != nil {
 			return err
 		}
+	}
+	if !a.Asks() {
+		return nil
+	}
+	return a.checkAsking()
+}
+
+// checkAsking reports the first thing wrong with what an app needs to ask by OpenID Connect.
+func (a *App) checkAsking() error {
+	for _, r := range a.Redirects {
+		if err := checkReturn(r); err != nil {
+			return err
+		}
+		if u, err := url.Parse(r); err != nil || a.Subject == Pairwise && u.Hostname() != a.Sector {
+			return fmt.Errorf("redirect URI %q: all must be on one host (%s), or people would have two names at one app", r, a.Sector)
+		}
+	}
+	if len(a.Actions) == 0 {
+		return errors.New("no action: want at least one of reset, change, unlock and register")
+	}
+	for i, x := range a.Actions {
+		if !slices.Contains(Actions, x) || slices.Contains(a.Actions[:i], x) {
+			return fmt.Errorf("action %q: want reset, change, unlock or register, each once", x)
+		}
+	}
+	switch a.Auth {
+	case AuthSecret, AuthKey:
+	default:
+		return fmt.Errorf("authentication %q: want %s or %s", a.Auth, AuthSecret, AuthKey)
+	}
+	if len(a.Secrets) > MaxTokens || len(a.Keys) > MaxTokens {
+		return fmt.Errorf("at most %d secrets or keys live at a time", MaxTokens)
+	}
+	switch a.Alg {
+	case "RS256", "ES256", "EdDSA":
+	default:
+		return fmt.Errorf("algorithm %q: want RS256, ES256 or EdDSA", a.Alg)
+	}
+	if a.Subject != Pairwise && a.Subject != Public {
+		return fmt.Errorf("subject %q: want %s or %s", a.Subject, Pairwise, Public)
+	}
+	if a.Initiate != "" {
+		return checkReturn(a.Initiate)
 	}
 	return nil
 }

@@ -1,5 +1,6 @@
 // Package client holds the programs that have to do with regain: the connector, an identity provider that provisions
-// people by SCIM, and the app, which sends people here and gets them back.
+// people by SCIM; the app, which sends people here and gets them back, with one handoff for each time it does; and the
+// receiver, which hears what happened.
 package client
 
 import (

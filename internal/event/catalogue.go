@@ -17,6 +17,7 @@ const (
 	RouteReconcile Route = "reconcile" // find out what became of the write Event.Ref
 	RouteRetire    Route = "retire"    // end what outlived its time: attempts, typed names
 	RouteConfirm   Route = "confirm"   // deliver the code of enrolment Event.Ref
+	RouteSignal    Route = "signal"    // tell the receivers of other systems
 )
 
 // Entry describes one type of event: where it goes, how long its work is worth doing, and what it means.
@@ -101,6 +102,20 @@ const (
 	PersonViewed  Type = "person.viewed"
 	AttemptViewed Type = "attempt.viewed"
 
+	HandoffOpened   Type = "handoff.opened"
+	HandoffAnswered Type = "handoff.answered"
+	HandoffEnded    Type = "handoff.ended"
+	HandoffRedeemed Type = "handoff.redeemed"
+	HandoffRefused  Type = "handoff.refused"
+
+	ReceiverCreated Type = "receiver.created"
+	ReceiverChanged Type = "receiver.changed"
+	ReceiverDeleted Type = "receiver.deleted"
+	StreamCreated   Type = "stream.created"
+	StreamChanged   Type = "stream.changed"
+	StreamDeleted   Type = "stream.deleted"
+	SigningRotated  Type = "signing.rotated"
+
 	ConnectorCreated Type = "connector.created"
 	ConnectorChanged Type = "connector.changed"
 	ConnectorDeleted Type = "connector.deleted"
@@ -117,8 +132,8 @@ var Catalogue = map[Type]Entry{
 	AttemptCancelled: {About: "the person, or the owner of the account, ended the try"},
 	AttemptExpired:   {About: "the try ran out of time"},
 	AttemptBlocked:   {About: "the try ended because a limit or the directory refused for good"},
-	AttemptProved:    {About: "as many proofs as the policy asks for were accepted"},
-	AttemptDisputed:  {Routes: []Route{RouteNotice, RouteSecurity}, About: "the owner said: this was not me"},
+	AttemptProved:    {Routes: []Route{RouteSignal}, About: "as many proofs as the policy asks for were accepted"},
+	AttemptDisputed:  {Routes: []Route{RouteNotice, RouteSecurity, RouteSignal}, About: "the owner said: this was not me"},
 	DisputeEnded:     {About: "staff looked into a disputed act; the ways it took out count again"},
 	AttemptCannot:    {Routes: []Route{RouteNotice}, Life: 24 * time.Hour, About: "somebody who cannot finish was told honestly why, at the stored addresses"},
 	AttemptFlooded:   {Routes: []Route{RouteNotice}, Life: time.Hour, About: "more codes were asked for than may be sent; the person was told, once an hour"},
@@ -135,24 +150,24 @@ var Catalogue = map[Type]Entry{
 	WriteUnknown:    {Routes: []Route{RouteNotice}, About: "the write was sent and no answer came: the password may have been changed"},
 	WriteReconciled: {About: "what became of an unanswered write was found out"},
 	WriteUnresolved: {About: "what became of an unanswered write could not be found out"},
-	PasswordReset:   {Routes: []Route{RouteNotice}, About: "a forgotten password was replaced"},
-	PasswordChanged: {Routes: []Route{RouteNotice}, About: "a known password was changed"},
-	AccountUnlocked: {Routes: []Route{RouteNotice}, About: "a locked account was unlocked"},
+	PasswordReset:   {Routes: []Route{RouteNotice, RouteSignal}, About: "a forgotten password was replaced"},
+	PasswordChanged: {Routes: []Route{RouteNotice, RouteSignal}, About: "a known password was changed"},
+	AccountUnlocked: {Routes: []Route{RouteNotice, RouteSignal}, About: "a locked account was unlocked"},
 	LinkMade:        {About: "a person was tied to an account in a directory"},
 	LinkRefused:     {About: "the tie between a person and a directory account was missing, ambiguous or had moved"},
 
 	PersonCreated:     {About: "a person was provisioned"},
 	PersonUpdated:     {About: "a person's attributes changed"},
-	PersonDeactivated: {About: "a person was disabled; their tries and sessions ended at once"},
+	PersonDeactivated: {Routes: []Route{RouteSignal}, About: "a person was disabled; their tries and sessions ended at once"},
 	PersonReactivated: {About: "a disabled person was enabled again"},
 	PersonDeleted:     {About: "a person was deleted"},
 	GroupCreated:      {About: "a group was provisioned"},
 	GroupUpdated:      {About: "a group's name or members changed"},
 	GroupDeleted:      {About: "a group was deleted"},
-	MethodAdded:       {Routes: []Route{RouteNotice}, About: "a way to prove who they are was added for a person"},
+	MethodAdded:       {Routes: []Route{RouteNotice, RouteSignal}, About: "a way to prove who they are was added for a person"},
 	MethodProvisioned: {About: "a person was provisioned with a way to prove who they are; nobody is told, for nothing was there before"},
-	MethodChanged:     {About: "a method's state changed"},
-	MethodRemoved:     {Routes: []Route{RouteNotice}, About: "a way to prove who they are was removed from a person"},
+	MethodChanged:     {Routes: []Route{RouteSignal}, About: "a method's state changed"},
+	MethodRemoved:     {Routes: []Route{RouteNotice, RouteSignal}, About: "a way to prove who they are was removed from a person"},
 
 	MethodConfirmAsked: {Routes: []Route{RouteConfirm}, Life: 10 * time.Minute, About: "a code was asked for, to confirm an address that is being registered"},
 	MethodConfirmSent:  {About: "that code was handed over, or not, and why"},
@@ -182,6 +197,20 @@ var Catalogue = map[Type]Entry{
 	StaffRefused:  {About: "somebody without a role wanted to enter the console"},
 	PersonViewed:  {About: "staff looked at a person"},
 	AttemptViewed: {About: "staff looked at a try"},
+
+	HandoffOpened:   {About: "an app sent somebody here"},
+	HandoffAnswered: {About: "somebody an app had sent went back to it with a signed statement of what happened"},
+	HandoffEnded:    {About: "somebody an app had sent went back to it with nothing changed, and why"},
+	HandoffRedeemed: {About: "an app took the statement of what happened"},
+	HandoffRefused:  {About: "a request of an app for that statement was refused, and why: a code that was used before may have been stolen"},
+
+	ReceiverCreated: {About: "a receiver of events was registered"},
+	ReceiverChanged: {About: "a receiver's events, address or secrets changed, or it was disabled"},
+	ReceiverDeleted: {About: "a receiver was deleted"},
+	StreamCreated:   {About: "a receiver made a stream"},
+	StreamChanged:   {About: "a stream was changed, paused, enabled or disabled, by the receiver or by us"},
+	StreamDeleted:   {About: "a receiver deleted a stream"},
+	SigningRotated:  {About: "statements are signed with another key from now on"},
 
 	ConnectorCreated: {About: "a connector was created"},
 	ConnectorChanged: {About: "a connector's trust, preset or tokens changed"},

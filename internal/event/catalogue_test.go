@@ -65,7 +65,7 @@ func TestEveryTypeHasAMeaningAndAStableForm(t *testing.T) {
 func TestAnEventBringsOneRowOfWorkForEachRoute(t *testing.T) {
 	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 	e := New(now, AttemptDisputed, "person:ada", "ada", "try", Success)
-	if w := e.Work(); len(w) != 2 || w[0].Ref != "try" || !w[0].NotBefore.Equal(now) || !w[0].NotAfter.Equal(now.Add(DefaultLife)) {
+	if w := e.Work(); len(w) != 3 || w[0].Ref != "try" || !w[0].NotBefore.Equal(now) || !w[0].NotAfter.Equal(now.Add(DefaultLife)) {
 		t.Errorf("got %+v", w)
 	}
 	e = New(now, CodeAsked, "stranger", "", "try", Success)

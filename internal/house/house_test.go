@@ -49,6 +49,7 @@ var mayImport = map[string]string{
 
 	// edges in: each translates one way of asking
 	"internal/console":   words + rules + "signin web",
+	"internal/handoff":   words + rules + "web",
 	"internal/portal":    words + rules + "signin web pkg/directory",
 	"internal/provision": words + rules + "pkg/scim pkg/scim/filter pkg/scim/patch pkg/scim/schema pkg/scim/sqlfilter",
 	"internal/signin":    words + rules + "egress web",
@@ -59,12 +60,13 @@ var mayImport = map[string]string{
 	"internal/adapter/memory":   "pkg/directory",
 	"internal/egress":           words,
 	"internal/notify":           words + rules + "egress pkg/directory",
+	"internal/signal":           words + rules + "egress",
 	"internal/store":            words + rules + "pkg/directory pkg/scim pkg/scim/filter pkg/scim/patch pkg/scim/schema pkg/scim/sqlfilter",
 	"internal/store/migrations": "",
 	"internal/work":             words + rules,
 
 	// app plugs the pieces together
-	"internal/app":     words + rules + "adapter/ldap adapter/memory config console demoidp egress notify portal provision signin store store/migrations web work pkg/directory pkg/scim pkg/scim/filter pkg/scim/patch pkg/scim/schema pkg/scim/sqlfilter api",
+	"internal/app":     words + rules + "adapter/ldap adapter/memory config console demoidp egress handoff notify portal provision signal signin store store/migrations web work pkg/directory pkg/scim pkg/scim/filter pkg/scim/patch pkg/scim/schema pkg/scim/sqlfilter api",
 	"internal/config":  "",
 	"internal/demoidp": "",
 	"cmd/regain":       "app config",

@@ -17,21 +17,23 @@ import (
 //
 // A new table with a column person, subject or member needs a line here, and with it an answer.
 var endRules = map[string]string{
-	"attempts":       "epoch",
-	"browsers":       "epoch",
-	"contacts":       "cascade",
-	"enrolments":     "epoch",
-	"events":         "kept: the audit log; sealed parts end with the person's key",
-	"identities":     "cascade",
-	"links":          "cascade",
-	"logins":         "cascade",
-	"members":        "kept: a group may name members before they exist (SCIM); the groups of a person are looked up by id",
-	"methods":        "cascade",
-	"person_keys":    "kept: erasing it is how a person is forgotten; it outlives the row so that events can be explained for 30 days",
-	"recovery_codes": "cascade",
-	"registrations":  "cascade",
-	"sessions":       "epoch",
-	"writes":         "attempt",
+	"attempts":        "epoch",
+	"browsers":        "epoch",
+	"contacts":        "cascade",
+	"enrolments":      "epoch",
+	"events":          "kept: the audit log; sealed parts end with the person's key",
+	"handoffs":        "epoch",
+	"identities":      "cascade",
+	"links":           "cascade",
+	"logins":          "cascade",
+	"members":         "kept: a group may name members before they exist (SCIM); the groups of a person are looked up by id",
+	"methods":         "cascade",
+	"person_keys":     "kept: erasing it is how a person is forgotten; it outlives the row so that events can be explained for 30 days",
+	"recovery_codes":  "cascade",
+	"registrations":   "cascade",
+	"sessions":        "epoch",
+	"stream_subjects": "cascade",
+	"writes":          "attempt",
 }
 
 var (

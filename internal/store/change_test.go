@@ -27,7 +27,7 @@ func things(t *testing.T, s *store.Store) {
 
 // notice is an event that brings one row of work.
 func notice() event.Event {
-	return event.New(noon, event.PasswordReset, "person:ada", "ada", "txn", event.Success)
+	return event.New(noon, event.WriteUnknown, "person:ada", "ada", "txn", event.Success)
 }
 
 func TestOfRacersForAOneTimeThingExactlyOneWins(t *testing.T) {

@@ -128,7 +128,14 @@ func (s *Site) fail(w *recorder, r *http.Request, err error) {
 	}
 	h.Del("Location")
 	var body bytes.Buffer
-	if err := s.render(&body, s.request(w, r), p); err != nil {
+	req := s.request(w, r)
+	from, err := s.sentBy(req)
+	if err != nil { // the error page comes all the same
+		s.log.Error("error page", "request_id", w.id, "cause", err.Error())
+	} else if from != nil {
+		leadsTo(h, from.Origin)
+	}
+	if err := s.render(&body, req, p, from); err != nil {
 		s.log.Error("error page", "request_id", w.id, "cause", err.Error())
 		body.Reset()
 		h.Set("Content-Type", "text/plain; charset=utf-8")

@@ -1,12 +1,20 @@
 package web
 
-import "net/http"
+import (
+	"net/http"
+	"strings"
+)
 
 // contentPolicy lets a page load scripts, styles, fonts and pictures of this site and nothing else, run no inline code,
 // and be framed by nobody. Trusted Types 'none': no script may write HTML.
 const contentPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; " +
 	"connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; " +
 	"require-trusted-types-for 'script'; trusted-types 'none'"
+
+// leadsTo lets the forms of one page lead to one more origin, the registered one of the app that waits for the person.
+func leadsTo(h http.Header, origin string) {
+	h.Set("Content-Security-Policy", strings.Replace(contentPolicy, "form-action 'self'", "form-action 'self' "+origin, 1))
+}
 
 // permissions switches off what no page needs, and keeps codes from text messages and passkeys to our own pages.
 const permissions = "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=(), " +

@@ -43,6 +43,16 @@ type Frame struct {
 	Rooms []Room // with any, the page is a wide one with these links beside it; without, it is a narrow one: a step
 }
 
+// Sender is the app that sent somebody here by a handoff. It is shown on every page until they go back, with the way out,
+// and forms may then lead to its origin: Chromium holds every hop after a post to form-action.
+type Sender struct {
+	Name   string // what people read
+	Host   string // where they go back to
+	Origin string // the same as scheme, host and port, for form-action; one that was registered
+	Cancel string // path that a post to goes back with nothing changed; "" leaves the button out: there is something to take back
+	Return string // path that a post to goes back with what happened; "" while there is nothing
+}
+
 // Room is one of the places somebody who is signed in goes to and fro between.
 type Room struct {
 	Path string

@@ -114,6 +114,7 @@ type layout struct {
 	Assets             *assets
 	Languages          []languageLink
 	Frame              *Frame
+	Sender             *Sender
 	Body               template.HTML
 }
 
@@ -123,7 +124,7 @@ func (l layout) Wide() bool { return l.Frame != nil && len(l.Frame.Rooms) > 0 }
 type languageLink struct{ Tag, Name, URL string }
 
 // render writes the whole page: first the body, then the frame around it.
-func (s *Site) render(w io.Writer, r *Request, p Page) error {
+func (s *Site) render(w io.Writer, r *Request, p Page, from *Sender) error {
 	t, err := s.in(r.Lang)
 	if err != nil {
 		return err
@@ -134,7 +135,7 @@ func (s *Site) render(w io.Writer, r *Request, p Page) error {
 	}
 	l := layout{
 		Lang: r.Lang, Theme: r.theme, Title: s.say(r.Lang, p.Title), Wrong: len(p.Problems) > 0,
-		Organisation: s.org, Links: s.links, Demo: s.demo, Assets: s.assets, Frame: p.Frame,
+		Organisation: s.org, Links: s.links, Demo: s.demo, Assets: s.assets, Frame: p.Frame, Sender: from,
 		Body: template.HTML(body.String()), // our own template's output: already escaped where it is data
 	}
 	for _, lang := range s.tr.Languages() {

@@ -40,12 +40,27 @@ func (s *Site) Handle(method, pattern string, h Handler) {
 	default:
 		panic("web: pages are for GET and POST, not " + method)
 	}
+	s.route(pattern, methods).Handler(s.cop.Handler(s.page(pattern, h)))
+}
+
+// HandleOpen adds a page that other sites may send a browser to by a form: GET, HEAD and POST, the post from anywhere. Such
+// a post brings no SameSite=Lax cookie along, and the handler must not act on one. It is for the start of something and
+// never for a step of it.
+func (s *Site) HandleOpen(pattern string, h Handler) {
+	s.route(pattern, []string{http.MethodGet, http.MethodHead, http.MethodPost}).Handler(s.page(pattern, h))
+}
+
+func (s *Site) route(pattern string, methods []string) *mux.Route {
 	// The path comes first: the router forgets that a path exists when a later route matches the method but not the path.
 	route := s.router.Path(pattern).Methods(methods...)
 	if err := route.GetError(); err != nil {
 		panic(err)
 	}
-	route.Handler(s.cop.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return route
+}
+
+func (s *Site) page(pattern string, h Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		rec := w.(*recorder)
 		rec.route = pattern
 		p, err := s.answer(rec, r, h)
@@ -55,7 +70,7 @@ func (s *Site) Handle(method, pattern string, h Handler) {
 		if err != nil {
 			s.fail(rec, r, err)
 		}
-	})))
+	})
 }
 
 // Mount adds machine endpoints below a prefix: they get the policy headers, the request id and the panic guard, and are
@@ -129,8 +144,16 @@ func (s *Site) write(w *recorder, r *http.Request, p Page) error {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		w.Header().Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": p.File.Name}))
 	} else {
-		if err := s.render(&body, s.request(w, r), p); err != nil {
+		req := s.request(w, r)
+		from, err := s.sentBy(req)
+		if err == nil {
+			err = s.render(&body, req, p, from)
+		}
+		if err != nil {
 			return err
+		}
+		if from != nil {
+			leadsTo(w.Header(), from.Origin)
 		}
 		if status == 0 {
 			status = http.StatusOK
@@ -150,6 +173,14 @@ func (s *Site) write(w *recorder, r *http.Request, p Page) error {
 	w.WriteHeader(status)
 	w.Write(body.Bytes()) //nolint:errcheck // the reader is gone; there is nobody to tell
 	return nil
+}
+
+// sentBy returns the app that waits for the person, nil when none does.
+func (s *Site) sentBy(r *Request) (*Sender, error) {
+	if s.sender == nil {
+		return nil, nil
+	}
+	return s.sender(r)
 }
 
 // local reports whether a place is a path of this site for every browser: "//host" and "/\host" are not.

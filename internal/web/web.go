@@ -54,6 +54,9 @@ type Config struct {
 	Location *time.Location
 	// Demo is shown at the foot of every page when not nil.
 	Demo *Demo
+	// Sender returns the app that sent the browser here and waits for its answer; nil when none does. A nil function: none
+	// ever does.
+	Sender func(*Request) (*Sender, error)
 	// Log receives one line a request and the causes of faults; never query strings, bodies or path variables.
 	Log *slog.Logger
 }
@@ -69,6 +72,7 @@ type Site struct {
 	proxies  []netip.Prefix
 	location *time.Location
 	demo     *Demo
+	sender   func(*Request) (*Sender, error)
 	log      *slog.Logger
 
 	router *mux.Router
@@ -84,7 +88,7 @@ type Site struct {
 func New(c Config) (*Site, error) {
 	s := &Site{
 		org: c.Organisation, help: c.Help, links: c.Links, tr: c.Translator, proxies: c.Proxies,
-		location: c.Location, demo: c.Demo, log: c.Log, byLocale: map[string]*template.Template{},
+		location: c.Location, demo: c.Demo, sender: c.Sender, log: c.Log, byLocale: map[string]*template.Template{},
 	}
 	if s.location == nil {
 		s.location = time.UTC

@@ -76,6 +76,17 @@ type Result struct {
 	SignIn string   `json:"sign_in,omitempty"`
 }
 
+// Outcome is what the pages know of what a person was sent for. Without a status nothing was changed so far.
+type Outcome struct {
+	Person string
+	Epoch  int64
+	Status Status
+	Proofs []string
+	At     time.Time
+	Txn    string
+	Over   bool // nothing will be changed any more: the try ended, or there is none
+}
+
 // Status says whether something was changed. Nothing changed is no status but access_denied.
 type Status string
 

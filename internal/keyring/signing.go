@@ -37,6 +37,12 @@ const (
 	EdDSA = "EdDSA" // Ed25519
 )
 
+// What signing keys are for. A key signs for one purpose only, so that a statement of one kind can never pass for another.
+const (
+	ForIDTokens = "id-token"
+	ForEvents   = "event"
+)
+
 // SigningKey is a key we sign statements with. ID is its thumbprint (RFC 7638) and the kid of what it signs. Copies are
 // cheap and safe for concurrent use. It prints as "[redacted]".
 type SigningKey struct {

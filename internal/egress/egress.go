@@ -76,6 +76,14 @@ func New(o Options) *http.Client {
 	return client
 }
 
+// Close puts the guard in the place of the client of whoever brings none: a library that forgets ours reaches public
+// addresses only, without a proxy, instead of everything. It is for the start of a program, before the first request.
+func Close() {
+	c := New(Options{})
+	http.DefaultTransport = c.Transport
+	http.DefaultClient = c
+}
+
 // guard judges addresses.
 type guard struct{ allow []netip.Prefix }
 

@@ -236,3 +236,26 @@ func (d *dns) resolver() *net.Resolver {
 }
 
 func itoa(n int) string { return (&net.TCPAddr{Port: n}).String()[1:] }
+
+func TestWhoeverBringsNoClientIsGuardedAllTheSame(t *testing.T) {
+	transport, client := http.DefaultTransport, http.DefaultClient
+	defer func() { http.DefaultTransport, http.DefaultClient = transport, client }()
+	reached := false
+	server := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { reached = true }))
+	defer server.Close()
+	Close()
+	for name, get := range map[string]func(string) (*http.Response, error){
+		"the default client": http.Get, "a client without a transport": (&http.Client{}).Get,
+	} {
+		r, err := get(server.URL)
+		if err == nil {
+			r.Body.Close()
+		}
+		if !errors.Is(err, ErrRefused) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if reached {
+		t.Error("the server was reached")
+	}
+}

@@ -69,7 +69,7 @@ var mayImport = map[string]string{
 	"internal/app":     words + rules + "adapter/ldap adapter/memory config console demoidp egress handoff notify portal provision signal signin store store/migrations web work pkg/directory pkg/scim pkg/scim/filter pkg/scim/patch pkg/scim/schema pkg/scim/sqlfilter api",
 	"internal/config":  "",
 	"internal/demoidp": "",
-	"cmd/regain":       "app config",
+	"cmd/regain":       "app config egress",
 	"api":              "",
 
 	// for strangers: nothing of internal

@@ -1,6 +1,16 @@
 package client
 
-import "time"
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/regain-id/regain/internal/event"
+)
 
 // ReceiverKind is by what protocol a receiver hears.
 type ReceiverKind string
@@ -19,6 +29,35 @@ const (
 	FormatIssSub SubjectFormat = "iss_sub" // by issuer and subject at the identity provider
 	FormatEmail  SubjectFormat = "email"   // by the corporate mail address
 	FormatOpaque SubjectFormat = "opaque"  // by a name for this receiver alone
+)
+
+// What a receiver of kind ssf may hear: names of security events, without the address that stands before them on the wire.
+const (
+	SessionRevoked             = "session-revoked"                    // CAEP 1.0 §3.1
+	CredentialChange           = "credential-change"                  // CAEP 1.0 §3.3
+	RecoveryActivated          = "recovery-activated"                 // RISC 1.0 §2.9
+	RecoveryInformationChanged = "recovery-information-changed"       // RISC 1.0 §2.10
+	CredentialChangeRequired   = "account-credential-change-required" // RISC 1.0 §2.1
+)
+
+// Heard returns the types of events there are to hear for a kind of receiver: names of security events, or types of the
+// event catalogue. nil for a kind there is not.
+func Heard(k ReceiverKind) []string {
+	switch k {
+	case ReceiverSSF:
+		return []string{CredentialChange, SessionRevoked, RecoveryActivated, RecoveryInformationChanged, CredentialChangeRequired}
+	case ReceiverWebhook:
+		return []string{string(event.PasswordReset), string(event.PasswordChanged), string(event.AccountUnlocked), string(event.MethodAdded), string(event.MethodChanged),
+			string(event.MethodRemoved), string(event.AttemptProved), string(event.AttemptDisputed), string(event.PersonDeactivated)}
+	}
+	return nil
+}
+
+// Bounds of what a receiver may have.
+const (
+	MaxHosts   = 10 // hosts that events may be pushed to
+	MaxStreams = 4  // streams of one receiver
+	MaxIgnored = 64 // event types a stream may ask for, those we do not know included
 )
 
 // Receiver is a program that hears what happened.
@@ -90,3 +129,217 @@ type Health struct {
 	Waiting int       // deliveries that have not arrived yet
 	Dead    int       // given up
 }
+
+// Hears reports whether the receiver may hear a type of event, by the name Heard lists it under.
+func (r *Receiver) Hears(name string) bool {
+	if len(r.Events) == 0 {
+		return slices.Contains(Heard(r.Kind), name)
+	}
+	return slices.Contains(r.Events, name)
+}
+
+// Check reports the first thing wrong with the receiver.
+func (r *Receiver) Check() error {
+	if !keyForm.MatchString(r.Key) {
+		return fmt.Errorf("key %q: want 1 to 40 small letters, digits or dashes", r.Key)
+	}
+	if n := len([]rune(r.Name)); n < 1 || n > 60 || strings.ContainsFunc(r.Name, unicode.IsControl) {
+		return fmt.Errorf("name %q: want 1 to 60 characters on one line", r.Name)
+	}
+	known := Heard(r.Kind)
+	if known == nil {
+		return fmt.Errorf("kind %q: want %s or %s", r.Kind, ReceiverSSF, ReceiverWebhook)
+	}
+	for i, e := range r.Events {
+		if !slices.Contains(known, e) || slices.Contains(r.Events[:i], e) {
+			return fmt.Errorf("event %q: want %s, each once", e, strings.Join(known, ", "))
+		}
+	}
+	switch r.Format {
+	case FormatIssSub, FormatEmail, FormatOpaque:
+	default:
+		return fmt.Errorf("format %q: want %s, %s or %s", r.Format, FormatIssSub, FormatEmail, FormatOpaque)
+	}
+	if len(r.IDP) > 64 || r.IDP != "" && r.Format != FormatIssSub {
+		return fmt.Errorf("provider %q: it is of format %s only", r.IDP, FormatIssSub)
+	}
+	if r.Kind == ReceiverWebhook {
+		return r.checkWebhook()
+	}
+	return r.checkSSF()
+}
+
+func (r *Receiver) checkSSF() error {
+	if r.URL != "" || len(r.Sign) > 0 {
+		return fmt.Errorf("an address and secrets to sign with are of kind %s", ReceiverWebhook)
+	}
+	if r.Audience == "" || len(r.Audience) > 300 || !visible(r.Audience) {
+		return fmt.Errorf("audience %q: want 1 to 300 characters without spaces", r.Audience)
+	}
+	if len(r.Hosts) > MaxHosts {
+		return fmt.Errorf("%d hosts: want at most %d", len(r.Hosts), MaxHosts)
+	}
+	for i, h := range r.Hosts {
+		if u, err := url.Parse("https://" + h + "/"); err != nil || u.Host != h || u.User != nil || h == "" || h != strings.ToLower(h) || len(h) > 260 || slices.Contains(r.Hosts[:i], h) {
+			return fmt.Errorf("host %q: want events.example.org or events.example.org:8443, each once", h)
+		}
+	}
+	if len(r.Secrets) > MaxTokens {
+		return fmt.Errorf("%d secrets: at most %d live at a time", len(r.Secrets), MaxTokens)
+	}
+	return nil
+}
+
+func (r *Receiver) checkWebhook() error {
+	if r.Audience != "" || len(r.Hosts) > 0 || len(r.Secrets) > 0 {
+		return fmt.Errorf("an audience, hosts and client secrets are of kind %s", ReceiverSSF)
+	}
+	if err := checkReturn(r.URL); err != nil {
+		return err
+	}
+	if len(r.Sign) > MaxTokens {
+		return fmt.Errorf("%d secrets: at most %d live at a time", len(r.Sign), MaxTokens)
+	}
+	for _, s := range r.Sign {
+		if n := len(s.Secret); n < 24 || n > 64 {
+			return fmt.Errorf("secret of %d bytes: want 24 to 64", n)
+		}
+	}
+	return nil
+}
+
+// visible reports whether a text has no spaces and nothing that does not print.
+func visible(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) })
+}
+
+// MayPush returns why events may not be pushed to an address: nil for https, or http on loopback, at one of the receiver's
+// hosts. What the host's name resolves to is judged when it is connected to.
+func (r *Receiver) MayPush(endpoint string) error {
+	if err := checkReturn(endpoint); err != nil {
+		return err
+	}
+	u, err := url.Parse(endpoint)
+	if err != nil {
+		return err
+	}
+	if !slices.Contains(r.Hosts, strings.ToLower(u.Host)) {
+		return fmt.Errorf("address %q: its host is not one that events may be pushed to", endpoint)
+	}
+	return nil
+}
+
+// until is when a secret ends that another one takes the place of: not later than it did before. The zero time is no end.
+func until(expires, keep time.Time) time.Time {
+	if expires.IsZero() || keep.Before(expires) {
+		return keep
+	}
+	return expires
+}
+
+// AddSecret gives a receiver of kind ssf another client secret. Those it has work until keep, and not at all when that is
+// not after the new one was made; the oldest goes when there are more than MaxTokens.
+func (r *Receiver) AddSecret(k Token, keep time.Time) error {
+	var kept []Token
+	for _, old := range r.Secrets {
+		if old.Expires = until(old.Expires, keep); old.Expires.After(k.Created) {
+			kept = append(kept, old)
+		}
+	}
+	kept = append(kept, k)
+	r.Secrets = kept[max(0, len(kept)-MaxTokens):]
+	return r.Check()
+}
+
+// AddSign gives a receiver of webhooks another secret, as AddSecret does. Until the older one ends both sign, so that the
+// receiver may change over at any moment between.
+func (r *Receiver) AddSign(k SignSecret, keep time.Time) error {
+	var kept []SignSecret
+	for _, old := range r.Sign {
+		if old.Expires = until(old.Expires, keep); old.Expires.After(k.Created) {
+			kept = append(kept, old)
+		}
+	}
+	kept = append(kept, k)
+	r.Sign = kept[max(0, len(kept)-MaxTokens):]
+	return r.Check()
+}
+
+// LiveSign returns the secrets that sign at a time, newest first.
+func (r *Receiver) LiveSign(now time.Time) [][]byte {
+	var live [][]byte
+	for _, s := range slices.Backward(r.Sign) {
+		if s.Expires.IsZero() || s.Expires.After(now) {
+			live = append(live, s.Secret)
+		}
+	}
+	return live
+}
+
+// LiveSecrets returns the hashes of the client secrets that open something at a time.
+func (r *Receiver) LiveSecrets(now time.Time) [][]byte {
+	var live [][]byte
+	for _, s := range r.Secrets {
+		if s.Expires.IsZero() || s.Expires.After(now) {
+			live = append(live, s.Hash)
+		}
+	}
+	return live
+}
+
+// Disable stops everything the receiver hears and does, or lets it hear again. It reports whether that changed anything.
+func (r *Receiver) Disable(disabled bool) bool {
+	changed := r.Disabled != disabled
+	r.Disabled = disabled
+	return changed
+}
+
+// Ways of delivery.
+const (
+	DeliverPush = "push" // RFC 8935
+	DeliverPoll = "poll" // RFC 8936
+)
+
+// Check reports the first thing wrong with a stream of a receiver.
+func (s *Stream) Check(r *Receiver) error {
+	if r.Kind != ReceiverSSF {
+		return fmt.Errorf("streams are of kind %s", ReceiverSSF)
+	}
+	switch s.Delivery {
+	case DeliverPush:
+		if err := r.MayPush(s.Endpoint); err != nil {
+			return err
+		}
+	case DeliverPoll:
+		if s.Endpoint != "" || s.Authorization != "" {
+			return errors.New("an address and a header are of delivery by push")
+		}
+	default:
+		return fmt.Errorf("delivery %q: want %s or %s", s.Delivery, DeliverPush, DeliverPoll)
+	}
+	if len(s.Authorization) > 4096 || strings.ContainsFunc(s.Authorization, func(c rune) bool { return c < ' ' || c > '~' }) {
+		return errors.New("authorization header: want at most 4096 characters of ASCII on one line")
+	}
+	if len(s.Requested) > MaxIgnored {
+		return fmt.Errorf("%d event types: want at most %d", len(s.Requested), MaxIgnored)
+	}
+	for _, e := range s.Requested {
+		if len(e) > 300 || !visible(e) {
+			return fmt.Errorf("event type %q: want at most 300 characters without spaces", e)
+		}
+	}
+	if len(s.Description) > 600 || len(s.Reason) > 600 || strings.ContainsFunc(s.Description+s.Reason, unicode.IsControl) {
+		return errors.New("description or reason: want at most 600 bytes on one line")
+	}
+	if s.Profile != "" && s.Profile != ProfileSSE {
+		return fmt.Errorf("profile %q: want none or %s", s.Profile, ProfileSSE)
+	}
+	switch s.Status {
+	case StreamEnabled, StreamPaused, StreamDisabled:
+		return nil
+	}
+	return fmt.Errorf("status %q: want %s, %s or %s", s.Status, StreamEnabled, StreamPaused, StreamDisabled)
+}
+
+// ProfileSSE is the shape of events before SSF 1.0, with the subject inside the event.
+const ProfileSSE = "sse-id1"

@@ -75,7 +75,7 @@ CREATE TABLE streams (
 	receiver      TEXT   NOT NULL REFERENCES receivers (id) ON DELETE CASCADE,
 	delivery      TEXT   NOT NULL,
 	endpoint      TEXT   NOT NULL,
-	authorization_sealed BYTEA,
+	sealed        BYTEA,           -- the header sent with each push; NULL for none
 	requested     TEXT   NOT NULL, -- JSON list
 	description   TEXT   NOT NULL,
 	profile       TEXT   NOT NULL,
@@ -104,5 +104,8 @@ CREATE TABLE deliveries (
 	class  TEXT   NOT NULL
 );
 
--- What waits for the same receiver is found by it.
-CREATE INDEX work_ref ON work (kind, ref);
+-- What waits for one receiver is found by it: a delivery's ref begins with the 36 characters of its id.
+CREATE INDEX work_client ON work (substr(ref, 1, 36), id);
+
+-- Whom a receiver names by issuer and subject.
+CREATE INDEX identities_subject ON identities (issuer, subject);

@@ -1,7 +1,16 @@
 package client
 
 import (
+	"cmp"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"regexp"
 	"time"
+
+	"github.com/regain-id/regain/internal/event"
+	"github.com/regain-id/regain/internal/fault"
+	"github.com/regain-id/regain/internal/message"
 )
 
 // HandoffState is where a handoff stands.
@@ -48,6 +57,7 @@ type Handoff struct {
 	Challenge string // of PKCE, S256 (RFC 7636)
 	Hint      string // login name to write into the first field; never confirmed
 	Lang      string // one of ours, from ui_locales; "" for the browser's
+	About     string // subject of an ID token we gave the app before (id_token_hint): the answer is about nobody else; "" for anybody
 
 	Attempt string // the try it is about; "" until one begins, and for registering
 	Person  string // set with the answer; ends with the person's epoch
@@ -85,6 +95,7 @@ type Outcome struct {
 	At     time.Time
 	Txn    string
 	Over   bool // nothing will be changed any more: the try ended, or there is none
+	Down   bool // with Over: something needed was not answering, so that nothing could be changed
 }
 
 // Status says whether something was changed. Nothing changed is no status but access_denied.
@@ -96,3 +107,145 @@ const (
 	StatusPartial Status = "partial" // in some directories; others are to follow
 	StatusUnknown Status = "unknown" // sent, and no answer came
 )
+
+// The words for why a handoff ended without an answer. The app hears none of them.
+const (
+	WhyCancelled = "cancelled" // by the person
+	WhyNothing   = "nothing"   // the try ended with nothing changed
+	WhyDown      = "down"      // something needed was not answering
+	WhyExpired   = "expired"
+	WhyApp       = "app"          // the app was disabled, or may not ask for this any more
+	WhyOther     = "other-person" // than the one the app asked about
+)
+
+// The words for why a code was refused. The app hears none of them.
+const (
+	RefusedUsed     = "used-before" // somebody has a copy of it
+	RefusedClient   = "other-client"
+	RefusedApp      = "app-disabled"
+	RefusedLate     = "expired"
+	RefusedRedirect = "redirect-uri"
+	RefusedVerifier = "verifier"
+	RefusedPerson   = "person" // disabled, or changed something important since
+)
+
+// Held reports whether the browser that holds the handoff still may answer it.
+func (h *Handoff) Held(now time.Time) bool { return h.State == HandoffOpen && now.Before(h.Expires) }
+
+// Open gives the handoff to the one browser that holds the secret of cookie, for OpenLife.
+func (h *Handoff) Open(cookie []byte, now time.Time) []event.Event {
+	pushed := len(h.Request) > 0
+	h.State, h.Cookie, h.Expires = HandoffOpen, cookie, now.Add(OpenLife)
+	return []event.Event{h.event(now, event.HandoffOpened, "stranger", event.Success).With("pushed", pushed)}
+}
+
+// Begin ties the handoff to the try that began in its browser, for HandoffLife. A later try takes the place of an earlier
+// one. fault.Over when the handoff is not held any more.
+func (h *Handoff) Begin(attempt string, now time.Time) error {
+	if !h.Held(now) {
+		return over()
+	}
+	h.Attempt, h.Expires = attempt, now.Add(HandoffLife)
+	return nil
+}
+
+// Answer ends the handoff with a code, because something was changed. code is its hash. fault.Over when the handoff is not
+// held any more: there is one answer.
+func (h *Handoff) Answer(code []byte, o Outcome, signIn string, now time.Time) ([]event.Event, error) {
+	if !h.Held(now) || o.Status == "" || o.Person == "" {
+		return nil, over()
+	}
+	h.State, h.Code, h.Person, h.Epoch = HandoffAnswered, code, o.Person, o.Epoch
+	h.Result = Result{Action: h.Action, Status: o.Status, Proofs: o.Proofs, Time: o.At.Unix(), Txn: o.Txn, SignIn: signIn}
+	h.Until = now.Add(CodeLife)
+	if keep := now.Add(OpenLife); h.Expires.Before(keep) { // a code shown again later is to be known as one that was used
+		h.Expires = keep
+	}
+	return []event.Event{h.event(now, event.HandoffAnswered, "person:"+o.Person, event.Success).With("status", string(o.Status))}, nil
+}
+
+// End ends the handoff with nothing changed, for one of the words above. fault.Over when it is not open.
+func (h *Handoff) End(why string, now time.Time) ([]event.Event, error) {
+	if h.State != HandoffOpen {
+		return nil, over()
+	}
+	h.State, h.Why = HandoffEnded, why
+	return []event.Event{h.event(now, event.HandoffEnded, "stranger", event.Failure).With("why", why)}, nil
+}
+
+// Redemption is what an authenticated app shows at the token endpoint.
+type Redemption struct {
+	App      *App
+	Redirect string // redirect_uri
+	Verifier string // code_verifier
+}
+
+// Redeem burns the code at first sight, whatever is wrong with what came with it (RFC 6749 §4.1.2, RFC 9700 §4.5), and
+// says why it is refused, "" when it is not. token is the hash of the access token that a code which is not refused opens.
+// A code that was used before ends that token: one of the two who showed it is a thief, and nobody knows which.
+func (h *Handoff) Redeem(r Redemption, token []byte, now time.Time) (refused string, events []event.Event) {
+	again := h.State != HandoffAnswered
+	refused = h.refuse(r, now)
+	h.State, h.Token = HandoffRedeemed, nil
+	if refused == "" {
+		h.Token, h.Until = token, now.Add(AccessLife)
+		return "", []event.Event{h.event(now, event.HandoffRedeemed, "app:"+r.App.Key, event.Success)}
+	}
+	if again && h.Why == RefusedUsed { // told once: who shows it a thousand times fills no log
+		return refused, nil
+	}
+	h.Why = refused
+	return refused, []event.Event{h.event(now, event.HandoffRefused, "app:"+r.App.Key, event.Failure).With("why", refused)}
+}
+
+func (h *Handoff) refuse(r Redemption, now time.Time) string {
+	switch {
+	case h.State != HandoffAnswered:
+		return RefusedUsed
+	case r.App.ID != h.App:
+		return RefusedClient
+	case r.App.Disabled:
+		return RefusedApp
+	case !now.Before(h.Until):
+		return RefusedLate
+	case r.Redirect != h.Redirect:
+		return RefusedRedirect
+	case !proves(r.Verifier, h.Challenge):
+		return RefusedVerifier
+	case !h.LiveActive || h.LiveEpoch != h.Epoch:
+		return RefusedPerson
+	}
+	return ""
+}
+
+var (
+	verifierForm  = regexp.MustCompile(`^[A-Za-z0-9._~-]{43,128}$`) // RFC 7636 §4.1
+	challengeForm = regexp.MustCompile(`^[A-Za-z0-9_-]{43}$`)       // of SHA-256, §4.2
+)
+
+// IsChallenge reports whether s has the form of a code challenge made by S256.
+func IsChallenge(s string) bool { return challengeForm.MatchString(s) }
+
+// proves reports whether verifier is what challenge was made of (RFC 7636 §4.6). Without a challenge nothing is: a
+// verifier that nobody asked for is a downgrade (RFC 9700 §4.8.2).
+func proves(verifier, challenge string) bool {
+	if !verifierForm.MatchString(verifier) || !IsChallenge(challenge) {
+		return false
+	}
+	sum := sha256.Sum256([]byte(verifier))
+	return subtle.ConstantTimeCompare([]byte(base64.RawURLEncoding.EncodeToString(sum[:])), []byte(challenge)) == 1
+}
+
+// Tells reports whether the access token of the handoff still opens what it opens: it ends with the person's epoch.
+func (h *Handoff) Tells(now time.Time) bool {
+	return h.State == HandoffRedeemed && len(h.Token) > 0 && now.Before(h.Until) && h.LiveActive && h.LiveEpoch == h.Epoch
+}
+
+// event is a fact about the handoff. What ties it to the others is the try, once there is one.
+func (h *Handoff) event(now time.Time, t event.Type, actor string, outcome event.Outcome) event.Event {
+	return event.New(now, t, actor, h.Person, cmp.Or(h.Result.Txn, h.Attempt, h.ID), outcome).
+		With("handoff", h.ID).With("app", h.Key).With("action", string(h.Action))
+}
+
+// over is the fault of whoever comes to a handoff that was answered, has ended, or is another's; they cannot be told apart.
+func over() error { return fault.New(fault.Over, message.Key("handoff.over")) }

@@ -158,9 +158,6 @@ func (h *Handoff) Answer(code []byte, o Outcome, signIn string, now time.Time) (
 	h.State, h.Code, h.Person, h.Epoch = HandoffAnswered, code, o.Person, o.Epoch
 	h.Result = Result{Action: h.Action, Status: o.Status, Proofs: o.Proofs, Time: o.At.Unix(), Txn: o.Txn, SignIn: signIn}
 	h.Until = now.Add(CodeLife)
-	if keep := now.Add(OpenLife); h.Expires.Before(keep) { // a code shown again later is to be known as one that was used
-		h.Expires = keep
-	}
 	return []event.Event{h.event(now, event.HandoffAnswered, "person:"+o.Person, event.Success).With("status", string(o.Status))}, nil
 }
 

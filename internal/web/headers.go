@@ -2,6 +2,7 @@ package web
 
 import (
 	"net/http"
+	"regexp"
 	"strings"
 )
 
@@ -11,8 +12,15 @@ const contentPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; 
 	"connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; " +
 	"require-trusted-types-for 'script'; trusted-types 'none'"
 
-// leadsTo lets the forms of one page lead to one more origin, the registered one of the app that waits for the person.
+// originForm is scheme, host and port, and nothing that means something in a policy: a host may hold semicolons.
+var originForm = regexp.MustCompile(`^https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?$`)
+
+// leadsTo lets the forms of one page lead to one more origin, the registered one of the app that waits for the person. What
+// is no origin changes nothing: the button back then leads nowhere, which is better than a policy with a hole.
 func leadsTo(h http.Header, origin string) {
+	if !originForm.MatchString(origin) {
+		return
+	}
 	h.Set("Content-Security-Policy", strings.Replace(contentPolicy, "form-action 'self'", "form-action 'self' "+origin, 1))
 }
 

@@ -29,6 +29,9 @@ type Page struct {
 	File *File
 	// Frame is what stands around the page of somebody who is signed in; nil: nothing does.
 	Frame *Frame
+	// Last says that nothing is left to do here: with a Sender the way back to it stands below what the page says, as its
+	// main button, and no longer above.
+	Last bool
 }
 
 // File is a text to save. Its name is one of ours, never a person's or a stranger's.
@@ -48,7 +51,7 @@ type Frame struct {
 type Sender struct {
 	Name   string // what people read
 	Host   string // where they go back to
-	Origin string // the same as scheme, host and port, for form-action; one that was registered
+	Origin string // the same as scheme, host and port, for form-action; one that was registered. What is none is left out
 	Cancel string // path that a post to goes back with nothing changed; "" leaves the button out: there is something to take back
 	Return string // path that a post to goes back with what happened; "" while there is nothing
 }

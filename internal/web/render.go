@@ -2,6 +2,7 @@ package web
 
 import (
 	"bytes"
+	"cmp"
 	"embed"
 	"fmt"
 	"html/template"
@@ -21,7 +22,7 @@ var ownTemplates embed.FS
 // parse reads our templates and those of the packages that add pages. Functions that need a language are placeholders
 // here and replaced in each language's clone.
 func (s *Site) parse(pages []fs.FS) (*template.Template, error) {
-	t := template.New("").Option("missingkey=error").Funcs(s.funcs(s.tr.Languages()[0]))
+	t := template.New("").Option("missingkey=error").Funcs(s.funcs(locale{lang: s.tr.Languages()[0]}))
 	if _, err := t.ParseFS(ownTemplates, "templates/*.html"); err != nil {
 		return nil, fmt.Errorf("templates: %w", err)
 	}
@@ -33,19 +34,26 @@ func (s *Site) parse(pages []fs.FS) (*template.Template, error) {
 	return t, nil
 }
 
-// in returns the templates that speak lang, which is one of the catalogue's.
-func (s *Site) in(lang string) (*template.Template, error) {
+// locale is what templates are bound to: the language they speak, one of the catalogue's, and whether the person was sent
+// here by an app.
+type locale struct {
+	lang string
+	sent bool
+}
+
+// in returns the templates of a locale.
+func (s *Site) in(l locale) (*template.Template, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if t, ok := s.byLocale[lang]; ok {
+	if t, ok := s.byLocale[l]; ok {
 		return t, nil
 	}
 	t, err := s.pages.Clone()
 	if err != nil {
-		return nil, fmt.Errorf("templates in %s: %w", lang, err)
+		return nil, fmt.Errorf("templates in %s: %w", l.lang, err)
 	}
-	t.Funcs(s.funcs(lang))
-	s.byLocale[lang] = t
+	t.Funcs(s.funcs(l))
+	s.byLocale[l] = t
 	return t, nil
 }
 
@@ -56,7 +64,10 @@ func (s *Site) in(lang string) (*template.Template, error) {
 //	icon "mail"              a decorative picture of the sprite
 //	problem .Problems "id"   the problem of one input, nil without
 //	local .Localised         an operator's own text in this language
-func (s *Site) funcs(lang string) template.FuncMap {
+//	sent                     whether an app sent the person here: the way out of the page is the way back to it, and
+//	                         stands around the page, so that no page needs one of its own
+func (s *Site) funcs(in locale) template.FuncMap {
+	lang := in.lang
 	return template.FuncMap{
 		"t":    func(key string, args ...any) string { return s.say(lang, message.Key(key, args...)) },
 		"m":    func(m message.Message) string { return s.say(lang, m) },
@@ -68,6 +79,7 @@ func (s *Site) funcs(lang string) template.FuncMap {
 			return nil
 		},
 		"local": func(l Localised) string { return l.In(lang, s.tr.Languages()[0]) },
+		"sent":  func() bool { return in.sent },
 	}
 }
 
@@ -115,17 +127,26 @@ type layout struct {
 	Languages          []languageLink
 	Frame              *Frame
 	Sender             *Sender
+	Last               bool
 	Body               template.HTML
 }
 
 // Wide reports whether the page stands beside the links of a frame.
 func (l layout) Wide() bool { return l.Frame != nil && len(l.Frame.Rooms) > 0 }
 
+// Onward is where the main button at the end of a last page posts to, on the way back to the sender; "" on any other page.
+func (l layout) Onward() string {
+	if l.Sender == nil || !l.Last {
+		return ""
+	}
+	return cmp.Or(l.Sender.Return, l.Sender.Cancel)
+}
+
 type languageLink struct{ Tag, Name, URL string }
 
 // render writes the whole page: first the body, then the frame around it.
 func (s *Site) render(w io.Writer, r *Request, p Page, from *Sender) error {
-	t, err := s.in(r.Lang)
+	t, err := s.in(locale{r.Lang, from != nil})
 	if err != nil {
 		return err
 	}
@@ -135,7 +156,7 @@ func (s *Site) render(w io.Writer, r *Request, p Page, from *Sender) error {
 	}
 	l := layout{
 		Lang: r.Lang, Theme: r.theme, Title: s.say(r.Lang, p.Title), Wrong: len(p.Problems) > 0,
-		Organisation: s.org, Links: s.links, Demo: s.demo, Assets: s.assets, Frame: p.Frame, Sender: from,
+		Organisation: s.org, Links: s.links, Demo: s.demo, Assets: s.assets, Frame: p.Frame, Sender: from, Last: p.Last,
 		Body: template.HTML(body.String()), // our own template's output: already escaped where it is data
 	}
 	for _, lang := range s.tr.Languages() {

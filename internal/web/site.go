@@ -180,7 +180,11 @@ func (s *Site) sentBy(r *Request) (*Sender, error) {
 	if s.sender == nil {
 		return nil, nil
 	}
-	return s.sender(r)
+	from, err := s.sender(r)
+	if err != nil {
+		return nil, fmt.Errorf("sender: %w", err)
+	}
+	return from, nil
 }
 
 // local reports whether a place is a path of this site for every browser: "//host" and "/\host" are not.

@@ -79,16 +79,16 @@ type Site struct {
 	cop    *http.CrossOriginProtection
 	assets *assets
 
-	pages    *template.Template // parsed, never executed: cloned per language
+	pages    *template.Template // parsed, never executed: cloned per locale
 	mu       sync.Mutex
-	byLocale map[string]*template.Template
+	byLocale map[locale]*template.Template
 }
 
 // New checks the configuration and returns a Site without pages. Every fault is reported at once.
 func New(c Config) (*Site, error) {
 	s := &Site{
 		org: c.Organisation, help: c.Help, links: c.Links, tr: c.Translator, proxies: c.Proxies,
-		location: c.Location, demo: c.Demo, sender: c.Sender, log: c.Log, byLocale: map[string]*template.Template{},
+		location: c.Location, demo: c.Demo, sender: c.Sender, log: c.Log, byLocale: map[locale]*template.Template{},
 	}
 	if s.location == nil {
 		s.location = time.UTC

@@ -20,6 +20,8 @@ import (
 type Door interface {
 	// In answers whoever is signed in; others are sent to sign in and back to this very path.
 	In(h signin.Handler) web.Handler
+	// Session returns the session of the browser; nil when nobody is signed in.
+	Session(r *web.Request) (*session.Session, error)
 	// StepUp asks the person to sign in once more, more strongly, and to go on at a path of this site. A post is answered by
 	// a page that links to it.
 	StepUp(r *web.Request, s *session.Session, to string, want ...string) (web.Page, error)
@@ -68,6 +70,8 @@ type Reads interface {
 	Person(ctx context.Context, id string) (*account.Person, error)
 	// App returns a registered app, disabled or not; nil when there is none of that key.
 	App(ctx context.Context, key string) (*client.App, error)
+	// Methods returns all ways of a person in order of id, whatever their status.
+	Methods(ctx context.Context, person string) ([]method.Method, error)
 	// EventsOf returns the latest events about a person, newest first, older than the event named before, at most n.
 	EventsOf(ctx context.Context, person, before string, n int) ([]event.Event, error)
 }

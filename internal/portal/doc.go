@@ -17,6 +17,10 @@
 //	/setup/now                    asked at a sign-in, by policy; /setup/go goes on to the app or the page they were going to
 //	/activity                     what happened, sign-ins that are open, browsers that are trusted
 //
+// An app may have sent the person here and wait for its answer: Begin leads to the first page of what it asks for, /setup
+// where that is to set up ways; Outcome says what became of it; Stop ends the try. The way out of every page is then the one
+// back to the app, which package web puts around it.
+//
 // Who is signed in is package signin's to say. Every page works without script but those of passkeys, which say so. The
 // view models hold messages and values; handlers fill them in and never write HTML or sentences.
 package portal

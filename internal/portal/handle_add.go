@@ -219,10 +219,14 @@ func (p *Pages) finish(r *web.Request, s *session.Session, id, answer string, ag
 	if err != nil {
 		return web.Page{}, err
 	}
+	asked, err := p.registering(r)
+	if err != nil {
+		return web.Page{}, err
+	}
 	switch {
 	case adding(o).Of > 0 && len(choices(o)) > 0:
 		return going(PathAdd, noteAdded), nil
-	case r.Cookie(cookieBack) != "" || r.Cookie(cookieOnto) != "":
+	case asked, r.Cookie(cookieBack) != "" || r.Cookie(cookieOnto) != "":
 		return going(PathSetupOn, noteAdded), nil
 	}
 	return going(PathSecurity, noteAdded), nil

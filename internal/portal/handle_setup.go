@@ -53,7 +53,7 @@ func (p *Pages) Arrived(r *web.Request, s *session.Session, f *session.Flow) (we
 		page.Goto = PathSecurity
 	}
 	if f.App != "" && client.IsKey(f.App) {
-		page.Goto, page.Cookies = PathSetupGo, []web.Cookie{{Name: cookieBack, Value: f.App, MaxAge: tryAge}}
+		page.Goto, page.Cookies = PathSetupGo, append(p.untie(), web.Cookie{Name: cookieBack, Value: f.App, MaxAge: tryAge})
 	}
 	if f.Purpose == session.StepUp {
 		return page, p.Register.Resume(r.Context(), s, f.Session)
@@ -71,13 +71,16 @@ func (p *Pages) Arrived(r *web.Request, s *session.Session, f *session.Flow) (we
 	return page, nil
 }
 
-// setup is the short address: of the security info, or with return_to of what an app sends people to after a sign-in.
+// setup is the short address: of the security info; with return_to of what an app sends people to after a sign-in; and of
+// setting up ways when that is what an app asks for and waits for.
 func (p *Pages) setup(r *web.Request) (web.Page, error) {
-	cookie, given := returning(r)
-	if !given {
-		return web.Page{Goto: PathSecurity, Status: http.StatusFound}, nil
+	if cookie, given := returning(r); given {
+		return web.Page{Goto: PathSetupGo, Cookies: append(p.untie(), cookie)}, nil
 	}
-	return web.Page{Goto: PathSetupGo, Cookies: []web.Cookie{cookie}}, nil
+	if asked, err := p.registering(r); err != nil || asked {
+		return web.Page{Goto: PathSetupNow}, err
+	}
+	return web.Page{Goto: PathSecurity, Status: http.StatusFound}, nil
 }
 
 // setupGo goes on to where the person was going, unless something is to be asked first. It answers a GET only: a browser
@@ -104,13 +107,17 @@ func (p *Pages) setupGo(r *web.Request, s *session.Session) (web.Page, error) {
 	return web.Page{Goto: PathSecurity, Cookies: gone}, nil
 }
 
-// setupNow asks.
+// setupNow asks. When an app asked for it, it does so whatever is due.
 func (p *Pages) setupNow(r *web.Request, s *session.Session) (web.Page, error) {
 	due, err := p.Register.Due(r.Context(), s, origin(r))
 	if err != nil {
 		return web.Page{}, err
 	}
-	if due.Mode == policy.Off || due.Mode == "" {
+	asked, err := p.registering(r)
+	if err != nil {
+		return web.Page{}, err
+	}
+	if !asked && (due.Mode == policy.Off || due.Mode == "") {
 		return web.Page{Goto: PathSetupGo}, nil
 	}
 	o, err := p.Register.Overview(r.Context(), s)
@@ -125,7 +132,7 @@ func (p *Pages) setupNow(r *web.Request, s *session.Session) (web.Page, error) {
 	if s := standing(o); s.Wanted > s.Have {
 		due.Missing = min(due.Missing, s.Wanted-s.Have)
 	}
-	v := SetupPage{App: back.App, Due: due}
+	v := SetupPage{App: back.App, Asked: asked, Due: due}
 	for _, own := range o.Own {
 		v.Own = append(v.Own, ownWay(own, p.Now()))
 	}
@@ -154,8 +161,15 @@ func (p *Pages) setupRight(r *web.Request, s *session.Session) (web.Page, error)
 	return going(PathSetupOn, noteRight), nil
 }
 
-// setupOn leads on by a link.
+// setupOn leads on by a link, or to the app that asked by the way around the page.
 func (p *Pages) setupOn(r *web.Request, _ *session.Session) (web.Page, error) {
+	h, err := p.sent(r)
+	if err != nil {
+		return web.Page{}, err
+	}
+	if h != nil && h.Action == client.ActionRegister {
+		return p.setUp(r, h)
+	}
 	back, err := p.back(r)
 	if err != nil {
 		return web.Page{}, err
@@ -173,5 +187,19 @@ func (p *Pages) setupOn(r *web.Request, _ *session.Session) (web.Page, error) {
 	}
 	page := SetupOnPage{App: back.App, Note: note}.Page()
 	page.Cookies = forget
+	return page, nil
+}
+
+// setUp ends what an app asked for, once something was set up.
+func (p *Pages) setUp(r *web.Request, h *client.Handoff) (web.Page, error) {
+	o, err := p.registered(r, h)
+	if err != nil {
+		return web.Page{}, err
+	}
+	if o.Status == "" {
+		return web.Page{Goto: PathSetupNow}, nil
+	}
+	page := SetupOnPage{Asked: true, Note: message.Key("security.note.added")}.Page()
+	page.Cookies = []web.Cookie{{Name: cookieNote, MaxAge: -1}}
 	return page, nil
 }

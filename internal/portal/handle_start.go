@@ -1,8 +1,6 @@
 package portal
 
 import (
-	"time"
-
 	"github.com/regain-id/regain/internal/policy"
 	"github.com/regain-id/regain/internal/web"
 )
@@ -12,19 +10,20 @@ func (p *Pages) home(*web.Request) (web.Page, error) {
 }
 
 // start asks who it is. A hint from a link moves into a cookie, so that no name stays in an address, and so does the key of
-// the app to go back to.
+// the app to go back to, which ends the tie to an app that sent the person here before. A hint that nobody could have typed
+// is left out, and does not stay in the address either: the link was made by a page that knows no better.
 func (p *Pages) start(a policy.Action) web.Handler {
 	return func(r *web.Request) (web.Page, error) {
-		q, err := r.Query(web.Field{Name: "login_hint", Max: MaxLogin})
-		if err != nil {
-			return web.Page{}, err
-		}
 		var moved []web.Cookie
-		if hint := q["login_hint"]; hint != "" {
-			moved = append(moved, web.Cookie{Name: cookieHint, Value: encodeHint(hint), MaxAge: 10 * time.Minute})
+		if hints, given := r.URL.Query()["login_hint"]; given {
+			hint := ""
+			if len(hints) == 1 {
+				hint = hints[0]
+			}
+			moved = append(moved, hintCookie(hint))
 		}
 		if back, given := returning(r); given {
-			moved = append(moved, back)
+			moved = append(append(moved, back), p.untie()...)
 		}
 		if len(moved) > 0 {
 			return web.Page{Goto: PathOf(a), Cookies: moved}, nil
@@ -45,11 +44,14 @@ func (p *Pages) begin(a policy.Action) web.Handler {
 		if from.Trusts, err = p.trusts(r); err != nil {
 			return web.Page{}, err
 		}
-		_, err = p.Flow.Start(r.Context(), from, a, form["login"], hash)
+		try, err := p.Flow.Start(r.Context(), from, a, form["login"], hash)
 		if problems, ok := mendable(err); ok {
 			return StartPage{Action: a, Login: form["login"], Problems: problems}.Page(), nil
 		}
 		if err != nil {
+			return web.Page{}, err
+		}
+		if err := p.bind(r, try); err != nil {
 			return web.Page{}, err
 		}
 		return web.Page{Goto: PathChoose, Cookies: []web.Cookie{

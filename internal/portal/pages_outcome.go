@@ -37,7 +37,9 @@ func (v DonePage) Heading() message.Message {
 func (v DonePage) Changed() bool { return v.Action != policy.Unlock }
 
 // Page renders the view.
-func (v DonePage) Page() web.Page { return web.Page{Template: "done", Title: v.Heading(), Data: v} }
+func (v DonePage) Page() web.Page {
+	return web.Page{Template: "done", Title: v.Heading(), Data: v, Last: true}
+}
 
 // UnknownPage is honest when the answer of the system that keeps the password did not come: it may or may not have been
 // changed. Checking says that we are still finding out, and the page asks again by itself.
@@ -53,7 +55,7 @@ func (v UnknownPage) Unlocking() bool { return v.Action == policy.Unlock }
 
 // Page renders the view.
 func (v UnknownPage) Page() web.Page {
-	p := web.Page{Template: "unknown", Title: message.Key("unknown.heading"), Data: v}
+	p := web.Page{Template: "unknown", Title: message.Key("unknown.heading"), Data: v, Last: true}
 	if v.Checking {
 		p.Refresh = 5 * time.Second
 	}
@@ -73,7 +75,7 @@ func (v UnresolvedPage) Unlocking() bool { return v.Action == policy.Unlock }
 
 // Page renders the view.
 func (v UnresolvedPage) Page() web.Page {
-	return web.Page{Template: "unresolved", Title: message.Key("unresolved.heading"), Data: v}
+	return web.Page{Template: "unresolved", Title: message.Key("unresolved.heading"), Data: v, Last: true}
 }
 
 // EndPage says that a try is over: refused too often, expired, cancelled, or ended otherwise.
@@ -125,6 +127,21 @@ func (v EndPage) Text() message.Message {
 	return message.Key("end.stopped.text")
 }
 
+// Sent says what it means to somebody whom an app sent here: from there they start again.
+func (v EndPage) Sent() message.Message {
+	switch v.End {
+	case Refused:
+		return message.Key("end.refused.sent")
+	case Expired:
+		return message.Key("end.expired.sent")
+	case Cancelled:
+		return message.Key("end.cancelled.text")
+	case NoTry:
+		return message.Key("end.no_try.sent")
+	}
+	return message.Key("end.stopped.sent")
+}
+
 // Icon is the picture beside the heading.
 func (v EndPage) Icon() string {
 	switch v.End {
@@ -145,7 +162,7 @@ func (v EndPage) Page() web.Page {
 	if v.End == Expired || v.End == NoTry {
 		status = 410
 	}
-	return web.Page{Template: "end", Title: v.Heading(), Data: v, Status: status}
+	return web.Page{Template: "end", Title: v.Heading(), Data: v, Status: status, Last: true}
 }
 
 // NotMePage asks whether something done in somebody's name was not them. Showing it does nothing; posting acts.

@@ -20,22 +20,26 @@ const (
 // SetupPage stands between a sign-in and where the person was going, and asks them to set up ways, or whether those they
 // have are still right.
 type SetupPage struct {
-	App string // where they were going; "" when it is no app
-	Due register.Due
-	Own []OwnWay // what there is, to be looked through
+	App   string // where they were going; "" when it is no app
+	Asked bool   // an app asked for it and waits: the way out is the one back to it
+	Due   register.Due
+	Own   []OwnWay // what there is, to be looked through
 }
 
 // Reconfirm reports whether it is only to be looked through.
-func (v SetupPage) Reconfirm() bool { return v.Due.Why == "reconfirm" }
+func (v SetupPage) Reconfirm() bool { return !v.Asked && v.Due.Why == register.Reconfirm }
 
 // MayWait reports whether it may be put off.
 func (v SetupPage) MayWait() bool {
-	return v.Due.Mode != policy.Required && v.Due.Snoozes > 0
+	return !v.Asked && v.Due.Mode != policy.Required && v.Due.Snoozes > 0
 }
 
 // Heading is the page's heading.
 func (v SetupPage) Heading() message.Message {
-	if v.App != "" {
+	switch {
+	case v.Asked:
+		return message.Key("setup.heading.asked")
+	case v.App != "":
 		return message.Key("setup.heading.app", "App", v.App)
 	}
 	return message.Key("setup.heading")
@@ -43,14 +47,20 @@ func (v SetupPage) Heading() message.Message {
 
 // Lede says why.
 func (v SetupPage) Lede() message.Message {
-	if v.Reconfirm() {
+	switch {
+	case v.Reconfirm():
 		return message.Key("setup.reconfirm")
+	case v.Asked && v.Due.Missing == 0:
+		return message.Key("setup.asked")
 	}
 	return message.Key("setup.missing", "Missing", max(v.Due.Missing, 1))
 }
 
-// Wait says for how long and how often it may be put off, or that it may not.
+// Wait says for how long and how often it may be put off, or that it may not; nothing when an app asked.
 func (v SetupPage) Wait() message.Message {
+	if v.Asked {
+		return message.Message{}
+	}
 	if !v.MayWait() {
 		return message.Key("setup.required")
 	}
@@ -69,11 +79,12 @@ func (v SetupPage) Page() web.Page {
 // SetupOnPage leads on. It is a page of its own because a browser that sent a form here goes to another site by a link
 // only.
 type SetupOnPage struct {
-	App  string          // "" when they were not going to an app
-	Note message.Message // what was just done
+	App   string          // "" when they were not going to an app
+	Asked bool            // an app asked for it: the way on is the one back to it
+	Note  message.Message // what was just done
 }
 
 // Page renders the view.
 func (v SetupOnPage) Page() web.Page {
-	return web.Page{Template: "setup-on", Title: message.Key("setup_on.heading"), Data: v, Frame: &web.Frame{}}
+	return web.Page{Template: "setup-on", Title: message.Key("setup_on.heading"), Data: v, Frame: &web.Frame{}, Last: v.Asked}
 }

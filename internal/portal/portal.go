@@ -18,6 +18,7 @@ import (
 type Config struct {
 	Account // of somebody who is signed in; the zero value leaves those pages out
 	Flow    *reset.Service
+	Sent    Sent   // nil: no app sends people here and waits for an answer
 	SignIn  string // where people sign in when they are done
 	Stories []Story
 	Token   func() (secret string, hash []byte)
@@ -25,7 +26,8 @@ type Config struct {
 	Now     func() time.Time
 }
 
-// Pages are the handlers. Arrived, Proved and Failed are for the door that signs people in.
+// Pages are the handlers. Arrived, Proved and Failed are for the door that signs people in; Begin, Outcome and Stop for the
+// apps that send people here. Sent may be set after Mount, before the first request: each needs the other.
 type Pages struct{ Config }
 
 // The cookies of a try: the browser's secret, and which code was asked for last (no secret; it is bound to the try).

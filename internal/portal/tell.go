@@ -17,6 +17,8 @@ var untold = []event.Type{
 	event.PersonDeleted, event.GroupCreated, event.GroupUpdated, event.GroupDeleted, event.IdentityRefused,
 	event.AppCreated, event.AppChanged, event.AppDeleted, event.RoleGranted, event.RoleRevoked, event.StaffInvited, event.StaffRefused,
 	event.ConnectorCreated, event.ConnectorChanged, event.ConnectorDeleted, event.PolicyApplied, event.KeyRotated, event.ServeStarted,
+	event.HandoffOpened, event.HandoffEnded, event.HandoffRedeemed, event.HandoffRefused, event.ReceiverCreated, event.ReceiverChanged,
+	event.ReceiverDeleted, event.StreamCreated, event.StreamChanged, event.StreamDeleted, event.SigningRotated,
 }
 
 // tell says in words for people what an event is; told is false for one that is not for them.
@@ -118,6 +120,8 @@ func tellOfPerson(e event.Event) (h Happened, told bool) {
 		return say("monitor", "", message.Key("activity.browser.forgotten"))
 	case event.PersonViewed:
 		return say("eye", "", message.Key("activity.person.viewed"))
+	case event.HandoffAnswered:
+		return say("arrow-right", "", message.Key("activity.handoff.answered"))
 	case event.AttemptViewed:
 		return say("eye", "", message.Key("activity.attempt.viewed"))
 	}

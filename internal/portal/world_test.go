@@ -47,7 +47,7 @@ type door struct {
 	begun     []session.Flow
 }
 
-func (d *door) session(r *web.Request) (*session.Session, error) {
+func (d *door) Session(r *web.Request) (*session.Session, error) {
 	if d.here == "" {
 		return nil, nil
 	}
@@ -56,7 +56,7 @@ func (d *door) session(r *web.Request) (*session.Session, error) {
 
 func (d *door) In(h signin.Handler) web.Handler {
 	return func(r *web.Request) (web.Page, error) {
-		s, err := d.session(r)
+		s, err := d.Session(r)
 		if err != nil || s == nil {
 			return web.Page{Leave: opLogin + "?for=signin"}, err
 		}
@@ -133,7 +133,7 @@ func newWorld(t *testing.T, rules string) *world {
 		},
 	})
 	w.site.Handle("GET", "/arrived", func(r *web.Request) (web.Page, error) { // a sign-in that ended well
-		s, err := w.door.session(r)
+		s, err := w.door.Session(r)
 		must(t, err)
 		return w.pages.Arrived(r, s, &w.door.begun[len(w.door.begun)-1])
 	})

@@ -63,6 +63,7 @@ type PublicKey struct {
 	ID      string    `json:"kid"` // thumbprint (RFC 7638), unless the app named it
 	JWK     string    `json:"jwk"` // RFC 7517, public members only
 	Created time.Time `json:"created"`
+	Expires time.Time `json:"expires"` // zero: no end
 }
 
 // Subject is what an app gets to know people by (OIDC Core §8).

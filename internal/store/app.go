@@ -13,24 +13,44 @@ import (
 	"github.com/regain-id/regain/internal/message"
 )
 
-const selectApps = `SELECT id, version, key, name, returns, disabled, created, updated FROM apps `
+const (
+	appColumns = `key, name, returns, disabled, created, updated, redirects, actions, auth, secrets, keys, alg, subject, sector, initiate, push_only`
+	selectApps = `SELECT id, version, ` + appColumns + ` FROM apps `
+)
 
 func readApp(row scanner) (a client.App, err error) {
-	var returns string
+	var returns, redirects, actions, secrets, keys string
 	var created, updated int64
-	if err := row.Scan(&a.ID, &a.Version, &a.Key, &a.Name, &returns, &a.Disabled, &created, &updated); err != nil {
+	if err := row.Scan(&a.ID, &a.Version, &a.Key, &a.Name, &returns, &a.Disabled, &created, &updated,
+		&redirects, &actions, &a.Auth, &secrets, &keys, &a.Alg, &a.Subject, &a.Sector, &a.Initiate, &a.PushOnly); err != nil {
 		return a, err
 	}
 	a.Created, a.Updated = moment(created), moment(updated)
-	if err := json.Unmarshal([]byte(returns), &a.Returns); err != nil {
-		return a, fmt.Errorf("app %s: %w", a.Key, err)
+	for _, c := range []struct {
+		text string
+		to   any
+	}{{returns, &a.Returns}, {redirects, &a.Redirects}, {actions, &a.Actions}, {secrets, &a.Secrets}, {keys, &a.Keys}} {
+		if c.text == "" {
+			continue
+		}
+		if err := json.Unmarshal([]byte(c.text), c.to); err != nil {
+			return a, fmt.Errorf("app %s: %w", a.Key, err)
+		}
 	}
-	return a, nil
+	return plainApp(a), nil
 }
 
 // plainApp returns an app as it reads once it was stored.
 func plainApp(a client.App) client.App {
-	a.Returns, a.Created, a.Updated = listOf(a.Returns), stored(a.Created), stored(a.Updated)
+	a.Returns, a.Redirects, a.Actions, a.Secrets, a.Keys = listOf(a.Returns), listOf(a.Redirects), listOf(a.Actions), listOf(a.Secrets), listOf(a.Keys)
+	a.Created, a.Updated = stored(a.Created), stored(a.Updated)
+	for i := range a.Secrets {
+		k := &a.Secrets[i]
+		k.Hash, k.Created, k.Expires = listOf(k.Hash), stored(k.Created), stored(k.Expires)
+	}
+	for i := range a.Keys {
+		a.Keys[i].Created, a.Keys[i].Expires = stored(a.Keys[i].Created), stored(a.Keys[i].Expires)
+	}
 	return a
 }
 
@@ -39,8 +59,22 @@ func appRow(a *client.App) ([]any, error) {
 	if err := a.Check(); err != nil {
 		return nil, fault.Wrap(fault.Invalid, message.Key("error.bad_request"), err)
 	}
-	returns, err := jsonOf(a.Returns)
-	return []any{a.Key, a.Name, returns, a.Disabled, micros(a.Created), micros(a.Updated)}, errors.Join(err, allStorable(a.Name))
+	plain := plainApp(*a)
+	lists := make([]string, 5)
+	var err error
+	for i, list := range []any{plain.Returns, plain.Redirects, plain.Actions, plain.Secrets, plain.Keys} {
+		var bad error
+		lists[i], bad = jsonOf(list)
+		err = errors.Join(err, bad)
+	}
+	for _, k := range plain.Keys {
+		err = errors.Join(err, allStorable(k.ID, k.JWK))
+	}
+	for _, k := range plain.Secrets {
+		err = errors.Join(err, allStorable(k.ID))
+	}
+	return []any{a.Key, a.Name, lists[0], a.Disabled, micros(a.Created), micros(a.Updated),
+		lists[1], lists[2], string(a.Auth), lists[3], lists[4], a.Alg, string(a.Subject), a.Sector, a.Initiate, a.PushOnly}, errors.Join(err, allStorable(a.Name, a.Sector))
 }
 
 // Apps returns all apps in order of key; see Cached.
@@ -68,8 +102,8 @@ func (s *Store) CreateApp(ctx context.Context, a *client.App, events ...event.Ev
 	hit := false
 	if err == nil {
 		hit, err = s.commit(ctx, change{
-			first: statement(`INSERT INTO apps (id, version, key, name, returns, disabled, created, updated)
-				VALUES ($1, 1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING`, append([]any{a.ID}, row...)...),
+			first: statement(`INSERT INTO apps (id, version, `+appColumns+`)
+				VALUES ($1, 1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) ON CONFLICT DO NOTHING`, append([]any{a.ID}, row...)...),
 			with: []stmt{moveGeneration()}, events: events,
 		})
 	}
@@ -117,7 +151,8 @@ func (s *Store) UpdateApp(ctx context.Context, key string, fn func(*client.App) 
 			result = c.after
 			result.Version++
 			return change{
-				first: statement(`UPDATE apps SET version = version + 1, key = $3, name = $4, returns = $5, disabled = $6, created = $7, updated = $8
+				first: statement(`UPDATE apps SET version = version + 1, key = $3, name = $4, returns = $5, disabled = $6, created = $7, updated = $8,
+						redirects = $9, actions = $10, auth = $11, secrets = $12, keys = $13, alg = $14, subject = $15, sector = $16, initiate = $17, push_only = $18
 					WHERE id = $1 AND version = $2`, append([]any{c.after.ID, c.after.Version}, row...)...),
 				with: []stmt{moveGeneration()},
 			}, err

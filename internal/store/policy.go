@@ -16,6 +16,7 @@ import (
 	"github.com/regain-id/regain/internal/client"
 	"github.com/regain-id/regain/internal/event"
 	"github.com/regain-id/regain/internal/fault"
+	"github.com/regain-id/regain/internal/keyring"
 	"github.com/regain-id/regain/internal/message"
 	"github.com/regain-id/regain/internal/method"
 	"github.com/regain-id/regain/internal/policy"
@@ -137,7 +138,7 @@ var (
 	_ staff.Store    = (*Cached)(nil)
 )
 
-// Cached is a store that keeps the policy, the connectors' trust, the apps and the rules of roles in memory. An app polls Refresh each second; whoever
+// Cached is a store that keeps the policy, the connectors' trust, the apps, the rules of roles and the signing keys in memory. An app polls Refresh each second; whoever
 // finds what is kept older than MaxStale refreshes it first, so that a poll that hangs leaves nothing old in force.
 // Versions of the policy never change and are kept for good. Safe for concurrent use.
 //
@@ -157,6 +158,8 @@ type kept struct {
 	trusts     method.Trusts
 	apps       []client.App
 	roles      []staff.Rule
+	signing    map[string][]keyring.SigningKey // by purpose
+	unsigned   error                           // why they do not open: that must not keep people from a reset
 }
 
 // MaxStale is how old what a Cached keeps may be before it looks again by itself.
@@ -199,7 +202,13 @@ func (c *Cached) refresh(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		c.kept = &kept{generation, p, trusts, apps, roles}
+		next := &kept{generation: generation, policy: p, trusts: trusts, apps: apps, roles: roles}
+		stored, err := collect(ctx, c.db, readSigning, selectSigning+signingOrder)
+		if err != nil {
+			return err
+		}
+		next.signing, next.unsigned = c.openAllSigning(stored)
+		c.kept = next
 	}
 	c.read = now
 	return nil
@@ -260,6 +269,19 @@ func (c *Cached) App(ctx context.Context, key string) (*client.App, error) {
 		}
 	}
 	return nil, nil
+}
+
+// SigningKeys returns the keys of a purpose, of every algorithm and in every state: for each algorithm what signs, what
+// will, what did.
+func (c *Cached) SigningKeys(ctx context.Context, purpose string) ([]keyring.SigningKey, error) {
+	k, err := c.current(ctx)
+	if err == nil {
+		err = k.unsigned
+	}
+	if err != nil {
+		return nil, err
+	}
+	return slices.Clone(k.signing[purpose]), nil
 }
 
 // RoleRules returns what makes people staff, oldest first.

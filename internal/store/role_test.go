@@ -208,6 +208,54 @@ func TestAnAppIsKeptByItsKey(t *testing.T) {
 	})
 }
 
+// asking is an app that asks by OpenID Connect.
+func asking() *client.App {
+	return &client.App{
+		Key: "hr", Name: "HR", Redirects: []string{"https://hr.example/cb", "https://hr.example/canary?x=1"}, Actions: []client.Action{client.ActionReset, client.ActionRegister},
+		Auth: client.AuthSecret, Secrets: []client.Token{{ID: "s1", Hash: digest("one"), Created: noon, Expires: noon.Add(time.Hour)}, {ID: "s2", Hash: digest("two"), Created: noon}},
+		Keys: []client.PublicKey{{ID: "k1", JWK: `{"kty":"EC"}`, Created: noon, Expires: noon.Add(time.Hour)}, {ID: "k2", JWK: `{"kty":"OKP"}`, Created: noon}},
+		Alg:  "EdDSA", Subject: client.Pairwise, Sector: "hr.example", Initiate: "https://hr.example/start", PushOnly: true, Created: noon, Updated: noon,
+	}
+}
+
+func TestAnAppThatAsksIsKeptWithEverythingItNeeds(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		a := asking()
+		must(t, s.CreateApp(t.Context(), a))
+		same(t, "read", ok[*client.App](t)(s.App(t.Context(), "hr")), a)
+		ok[int64](t)(s.EnsurePolicy(t.Context(), "system", noon))
+		cached := s.Cached()
+		ok[*client.App](t)(cached.App(t.Context(), "hr")).Secrets[0].Hash[0] = 'x' // is not what others get
+		same(t, "cached", ok[*client.App](t)(cached.App(t.Context(), "hr")), a)
+
+		change := func(fn func(*client.App)) (*client.App, error) {
+			return s.UpdateApp(t.Context(), "hr", func(a *client.App) ([]event.Event, error) {
+				fn(a)
+				return []event.Event{event.New(noon, event.AppChanged, "cli:x", "", a.ID, event.Success)}, nil
+			})
+		}
+		same(t, "left as it was", ok[*client.App](t)(change(func(*client.App) {})), a)
+		want := asking()
+		want.ID, want.Version, want.Actions, want.Auth, want.Secrets, want.Keys = a.ID, 2, []client.Action{client.ActionUnlock}, client.AuthKey, nil, want.Keys[:1]
+		want.Redirects, want.Alg, want.Subject, want.Sector, want.Initiate, want.PushOnly = []string{"https://hr.example/"}, "ES256", client.Public, "", "", false
+		got := ok[*client.App](t)(change(func(a *client.App) {
+			a.Actions, a.Auth, a.Secrets, a.Keys = want.Actions, want.Auth, []client.Token{}, a.Keys[:1]
+			a.Redirects, a.Alg, a.Subject, a.Sector, a.Initiate, a.PushOnly = want.Redirects, want.Alg, want.Subject, "", "", false
+		}))
+		same(t, "changed", got, want)
+		same(t, "read again", ok[*client.App](t)(s.App(t.Context(), "hr")), want)
+		for what, spoil := range map[string]func(*client.App){
+			"a key with NUL": func(a *client.App) { a.Keys[0].JWK = "\x00" }, "a kid that is no UTF-8": func(a *client.App) { a.Keys[0].ID = "\xff" },
+			"a secret's id that is no UTF-8": func(a *client.App) { a.Secrets = []client.Token{{ID: "\xff", Hash: digest("x")}} }, "an action nobody knows": func(a *client.App) { a.Actions[0] = "login" },
+		} {
+			if _, err := change(spoil); !fault.Is(err, fault.Invalid) {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
+		same(t, "after refusals", ok[*client.App](t)(s.App(t.Context(), "hr")), want)
+	})
+}
+
 func TestAppsAndRolesAreCachedUntilTheGenerationMoves(t *testing.T) {
 	var statements atomic.Int64
 	storetest.Each(t, func(t *testing.T, s *store.Store) {

@@ -19,8 +19,8 @@ const keepSessions = 30 * 24 * time.Hour
 const keepDestinations = time.Hour
 
 // SweepSignIns deletes what outlived its time: sign-ins under way, enrolments, trusted browsers, invitations and spent
-// ids past theirs, and sessions whose time, whether they ended before it or not, was up more than 30 days ago. It goes in pages, each a commit
-// of its own, and returns how many rows went.
+// ids past theirs, handoffs whose time was up more than a day ago, and sessions whose time, whether they ended before it or not, was up more
+// than 30 days ago. It goes in pages, each a commit of its own, and returns how many rows went.
 func (s *Store) SweepSignIns(ctx context.Context, now time.Time) (swept int64, err error) {
 	old := micros(now.Add(-keepSessions))
 	for _, q := range []stmt{
@@ -29,6 +29,7 @@ func (s *Store) SweepSignIns(ctx context.Context, now time.Time) (swept int64, e
 		statement(`DELETE FROM browsers WHERE id IN (SELECT id FROM browsers WHERE expires <= $1 LIMIT $2)`, micros(now), sweepPage),
 		statement(`DELETE FROM invites WHERE hash IN (SELECT hash FROM invites WHERE expires <= $1 LIMIT $2)`, micros(now), sweepPage),
 		statement(`DELETE FROM spent WHERE k IN (SELECT k FROM spent WHERE not_after <= $1 LIMIT $2)`, micros(now), sweepPage),
+		statement(`DELETE FROM handoffs WHERE id IN (SELECT id FROM handoffs WHERE expires <= $1 LIMIT $2)`, micros(now.Add(-keepHandoffs)), sweepPage),
 		statement(`DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE expires <= $1 LIMIT $2)`, old, sweepPage),
 		statement(`DELETE FROM destinations WHERE hash IN (SELECT hash FROM destinations WHERE touched <= $1 LIMIT $2)`, micros(now.Add(-keepDestinations)), sweepPage),
 	} {

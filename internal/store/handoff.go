@@ -31,10 +31,11 @@ type sealedHandoff struct {
 	Challenge string `json:"challenge"`
 	Hint      string `json:"hint,omitempty"`
 	Lang      string `json:"lang,omitempty"`
+	About     string `json:"about,omitempty"`
 }
 
 func sealedHandoffOf(h *client.Handoff) sealedHandoff {
-	return sealedHandoff{h.Redirect, h.Param, h.Nonce, h.Challenge, h.Hint, h.Lang}
+	return sealedHandoff{h.Redirect, h.Param, h.Nonce, h.Challenge, h.Hint, h.Lang, h.About}
 }
 
 // maxAsked is how much an app may ask for, in bytes: handlers are stricter, so that this is met by a mistake of ours only.
@@ -71,7 +72,7 @@ func (s *Store) readHandoff(row scanner) (k keptHandoff, err error) {
 	if err != nil {
 		return k, fmt.Errorf("handoff %s: %w", h.ID, err)
 	}
-	h.Redirect, h.Param, h.Nonce, h.Challenge, h.Hint, h.Lang = c.Redirect, c.Param, c.Nonce, c.Challenge, c.Hint, c.Lang
+	h.Redirect, h.Param, h.Nonce, h.Challenge, h.Hint, h.Lang, h.About = c.Redirect, c.Param, c.Nonce, c.Challenge, c.Hint, c.Lang, c.About
 	k.Handoff = plainHandoff(h)
 	return k, nil
 }
@@ -99,7 +100,7 @@ func (s *Store) sealHandoff(h *client.Handoff) ([]byte, error) {
 	if s.ring == nil {
 		return nil, errNoRing
 	}
-	if err := allStorable(h.Redirect, h.Param, h.Nonce, h.Challenge, h.Hint, h.Lang); err != nil {
+	if err := allStorable(h.Redirect, h.Param, h.Nonce, h.Challenge, h.Hint, h.Lang, h.About); err != nil {
 		return nil, err // JSON would put another letter in the place of what is no UTF-8, and the app would get back another state
 	}
 	plain, err := json.Marshal(sealedHandoffOf(h))
@@ -179,7 +180,7 @@ func (s *Store) saveHandoff(before keptHandoff, after *client.Handoff) (stmt, er
 // keepHandoff restores what a closure may not change of a handoff: whose request it is, and once a browser has it, which.
 func keepHandoff(before, after *client.Handoff) {
 	after.ID, after.Version, after.App, after.Key, after.Action, after.Created = before.ID, before.Version, before.App, before.Key, before.Action, before.Created
-	after.Redirect, after.Param, after.Nonce, after.Challenge, after.Lang = before.Redirect, before.Param, before.Nonce, before.Challenge, before.Lang
+	after.Redirect, after.Param, after.Nonce, after.Challenge, after.Lang, after.About = before.Redirect, before.Param, before.Nonce, before.Challenge, before.Lang, before.About
 	after.Request, after.LiveEpoch, after.LiveActive = bytes.Clone(before.Request), before.LiveEpoch, before.LiveActive
 	if before.Cookie != nil {
 		after.Cookie = bytes.Clone(before.Cookie)

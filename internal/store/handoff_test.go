@@ -18,7 +18,7 @@ import (
 func sent(name string) *client.Handoff {
 	return &client.Handoff{
 		App: id(), Key: "shop", State: client.HandoffOpen, Action: client.ActionReset, Cookie: digest("cookie of " + name),
-		Redirect: "https://shop.example/canary-redirect", Param: "canary-state", Nonce: "canary-nonce", Challenge: "canary-challenge", Hint: "canary-hint", Lang: "de",
+		Redirect: "https://shop.example/canary-redirect", Param: "canary-state", Nonce: "canary-nonce", Challenge: "canary-challenge", Hint: "canary-hint", Lang: "de", About: "canary-about",
 		Created: noon, Expires: noon.Add(client.OpenLife),
 	}
 }
@@ -127,7 +127,7 @@ func TestWhatAnAppAskedAndWhichBrowserHasItDoNotChange(t *testing.T) {
 		must(t, s.CreateHandoff(t.Context(), h))
 		got := ok[*client.Handoff](t)(s.UpdateHandoff(t.Context(), h.ID, func(h *client.Handoff) ([]event.Event, error) {
 			h.ID, h.App, h.Key, h.Action, h.Request, h.Cookie = id(), "other", "other", client.ActionUnlock, digest("other"), digest("another")
-			h.Redirect, h.Param, h.Nonce, h.Challenge, h.Lang, h.Created = "https://evil.example/", "x", "x", "x", "fr", noon.Add(time.Hour)
+			h.Redirect, h.Param, h.Nonce, h.Challenge, h.Lang, h.About, h.Created = "https://evil.example/", "x", "x", "x", "fr", "x", noon.Add(time.Hour)
 			h.LiveEpoch, h.LiveActive, h.Version = 7, true, 9
 			h.Cookie[0], h.Hint, h.Attempt, h.Why = 'x', "", "attempt", "why"
 			return nil, nil

@@ -21,7 +21,7 @@ CREATE TABLE handoffs (
 	action  TEXT   NOT NULL,
 	request BYTEA  UNIQUE,          -- SHA-256 of the request URI; NULL when it was not pushed
 	cookie  BYTEA  UNIQUE,          -- SHA-256 of what only the browser holds; NULL while pushed
-	sealed  BYTEA  NOT NULL,        -- JSON: redirect URI, state, nonce, challenge, hint, language
+	sealed  BYTEA  NOT NULL,        -- JSON: redirect URI, state, nonce, challenge, hint, language, subject
 	attempt TEXT   NOT NULL,        -- '' until a try begins
 	person  TEXT   NOT NULL,        -- '' until it is answered; ends with the person's epoch
 	epoch   BIGINT NOT NULL,

@@ -8,6 +8,7 @@ import (
 	"github.com/regain-id/regain/internal/account"
 	"github.com/regain-id/regain/internal/config"
 	"github.com/regain-id/regain/internal/console"
+	"github.com/regain-id/regain/internal/handoff"
 	"github.com/regain-id/regain/internal/keyring"
 	"github.com/regain-id/regain/internal/method"
 	"github.com/regain-id/regain/internal/passkey"
@@ -91,11 +92,10 @@ func (srv *Server) mountPeople() error {
 	s := srv.setup
 	c := portal.Config{
 		Flow: srv.Flow, SignIn: s.Organisation.SignIn, Stories: s.Stories, Now: s.Now,
-		Token: func() (string, []byte) { return keyring.NewToken("rgn_try") }, Hash: hashOf("rgn_try"),
+		Token: func() (string, []byte) { return keyring.NewToken("rgn_try") }, Hash: hashOf("rgn_try"), Account: portal.Account{Reads: srv.Store},
 	}
 	if len(s.IDPs) == 0 {
-		portal.Mount(srv.Site, c)
-		return nil
+		return srv.mountHandoffs(portal.Mount(srv.Site, c))
 	}
 	var pages *portal.Pages // made below: the door and the pages lead to each other
 	door := signin.Config{
@@ -118,9 +118,36 @@ func (srv *Server) mountPeople() error {
 	c.Account = portal.Account{Door: srv.Door, Register: srv.Register, Sessions: srv.Sessions, Reads: srv.Store}
 	pages = portal.Mount(srv.Site, c)
 	srv.Door.Mount(srv.Site)
+	if err := srv.mountHandoffs(pages); err != nil {
+		return err
+	}
 	return console.Mount(srv.Site, console.Config{
 		Door: srv.Door, Staff: srv.Staff, Judge: srv.Flow, Store: srv.Store, Limits: srv.Store, Keys: s.Ring, Hash: hashOf("rgn_invite"), Now: s.Now,
 	})
+}
+
+// mountHandoffs adds the way by which apps send people to the pages and hear what happened. An app is read afresh each
+// time: one that was disabled stops at once.
+func (srv *Server) mountHandoffs(pages *portal.Pages) (err error) {
+	s := srv.setup
+	srv.Handoff, err = handoff.New(handoff.Config{
+		Base: s.Base, SignIn: s.Organisation.SignIn, Store: srv.Store.Store, Once: srv.Store, Limits: srv.Store, Keys: s.Ring, Signing: srv.Store, Pages: pages,
+		Languages: srv.languages, Now: s.Now, Log: s.Log,
+	})
+	if err != nil {
+		return err
+	}
+	pages.Sent = srv.Handoff
+	srv.Handoff.Mount(srv.Site)
+	return nil
+}
+
+// sender is the app that waits for the person at a browser; nil when none does.
+func (srv *Server) sender(r *web.Request) (*web.Sender, error) {
+	if srv.Handoff == nil { // pages of something else than the portal
+		return nil, nil
+	}
+	return srv.Handoff.Sender(r)
 }
 
 // keys makes what passkeys are made for: the host people type, and the organisation's name. An address has no passkeys

@@ -22,6 +22,7 @@ import (
 
 	"github.com/regain-id/regain/internal/console"
 	"github.com/regain-id/regain/internal/event"
+	"github.com/regain-id/regain/internal/handoff"
 	"github.com/regain-id/regain/internal/keyring"
 	"github.com/regain-id/regain/internal/message"
 	"github.com/regain-id/regain/internal/method"
@@ -79,18 +80,20 @@ type Setup struct {
 
 // Server is everything wired and not yet listening. Handler serves; Work runs the workers until its context ends.
 type Server struct {
-	Store    *store.Cached
-	Flow     *reset.Service
-	Sessions *session.Service
-	Register *register.Service
-	Staff    *staff.Service
-	Door     *signin.Door // nil without an identity provider
-	Site     *web.Site
-	Handler  http.Handler
-	setup    Setup
-	passkeys *passkey.Relying // nil where the host is an address
-	pool     *work.Pool
-	health   *health
+	Store     *store.Cached
+	Flow      *reset.Service
+	Sessions  *session.Service
+	Register  *register.Service
+	Staff     *staff.Service
+	Door      *signin.Door // nil without an identity provider
+	Handoff   *handoff.Service
+	Site      *web.Site
+	Handler   http.Handler
+	setup     Setup
+	passkeys  *passkey.Relying // nil where the host is an address
+	languages []string
+	pool      *work.Pool
+	health    *health
 }
 
 // New wires a server. The caller closes it.
@@ -128,6 +131,7 @@ func (srv *Server) wire(ctx context.Context) error {
 		return err
 	}
 	catalogue = catalogue.With("Organisation", s.Organisation.Name)
+	srv.languages = catalogue.Languages()
 	srv.passkeys = s.keys()
 	srv.Flow, err = reset.New(reset.Config{
 		Store: srv.Store, Limits: srv.Store, Keys: s.Ring, Policies: srv.Store, Directories: s.Directories, Kinds: srv.kinds, Passkeys: srv.passkeys, SignIns: s.proving(),
@@ -142,7 +146,7 @@ func (srv *Server) wire(ctx context.Context) error {
 	}
 	srv.Site, err = web.New(web.Config{
 		Base: s.Base, Organisation: s.Organisation, Help: s.Help, Links: s.Links, Translator: preferred{catalogue, s.Language},
-		Templates: append([]fs.FS{portal.Templates(), signin.Templates(), console.Templates()}, s.Templates...), Proxies: s.Proxies, Location: s.Zone, Demo: s.Demo, Log: s.Log,
+		Templates: append([]fs.FS{portal.Templates(), signin.Templates(), console.Templates(), handoff.Templates()}, s.Templates...), Proxies: s.Proxies, Location: s.Zone, Demo: s.Demo, Sender: srv.sender, Log: s.Log,
 	})
 	if err != nil {
 		return err

@@ -180,8 +180,9 @@ func (s *stranger) do(verb, path, form string) string {
 	return out.String()
 }
 
-// strangersWay is a try of somebody who knows a name and nothing else, step by step. wait runs after each step.
-func (s *stranger) strangersWay(login string, trace *statements, wait func()) []answer {
+// strangersWay is a try of somebody who knows a name and nothing else, step by step, sent by an app's request or by nobody.
+// wait runs after each step.
+func (s *stranger) strangersWay(request, login string, trace *statements, wait func()) []answer {
 	var out []answer
 	step := func(name, verb, path string, pairs ...string) {
 		form := url.Values{}
@@ -192,6 +193,10 @@ func (s *stranger) strangersWay(login string, trace *statements, wait func()) []
 		seen := s.do(verb, path, form.Encode())
 		out = append(out, answer{name, seen, trace.take()})
 		wait()
+	}
+	if request != "" {
+		step("sent", http.MethodGet, request)
+		step("the first page", http.MethodGet, "/reset")
 	}
 	step("start", http.MethodPost, "/reset", "login", login)
 	step("choose", http.MethodGet, "/choose")
@@ -214,7 +219,11 @@ func (s *stranger) strangersWay(login string, trace *statements, wait func()) []
 	step("a try further on", http.MethodGet, "/new-password")
 	step("where it stands", http.MethodGet, "/progress")
 	step("more time", http.MethodPost, "/extend")
-	step("cancel", http.MethodPost, "/cancel")
+	if request != "" {
+		step("back to the app", http.MethodPost, "/oauth2/cancel")
+	} else {
+		step("cancel", http.MethodPost, "/cancel")
+	}
 	step("after the end", http.MethodGet, "/progress")
 	return out
 }
@@ -252,13 +261,17 @@ func TestAStrangerCannotTellAccountsApartByBytesOrByStatements(t *testing.T) {
 		for _, workers := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s workers %v", kind, workers), func(t *testing.T) {
 				t.Parallel()
-				uniform(t, kind, workers)
+				uniform(t, kind, workers, false)
 			})
 		}
+		t.Run(fmt.Sprintf("%s sent by an app", kind), func(t *testing.T) {
+			t.Parallel()
+			uniform(t, kind, false, true)
+		})
 	}
 }
 
-func uniform(t *testing.T, kind store.Kind, workers bool) {
+func uniform(t *testing.T, kind store.Kind, workers, sent bool) {
 	trace := &statements{}
 	still := time.Now()
 	w, l := stage(t, scene{kind: kind, policy: classPolicy, now: func() time.Time { return still }, change: func(s *Setup) {
@@ -287,21 +300,29 @@ func uniform(t *testing.T, kind store.Kind, workers bool) {
 			})
 		}
 	}
+	from := ""
+	if sent {
+		from = newShop(w, nil).request()
+	}
 	// The first try warms what is kept between requests. In each world it spends the budget of the throttled person.
-	w.stranger("192.0.2.7").strangersWay(logins["throttled"], trace, settled)
+	w.stranger("192.0.2.7").strangersWay(from, logins["throttled"], trace, settled)
 	var want []answer
 	for _, class := range append(slices.Clone(classes), "capable") {
-		from := fmt.Sprintf("192.0.2.%d", 20+len(want)%200)
+		addr := fmt.Sprintf("192.0.2.%d", 20+len(want)%200)
 		if class == "throttled" || workers {
-			from = "192.0.2.7"
+			addr = "192.0.2.7"
 		}
 		if class == "capable" && want != nil { // once more, from where the budget is whole again
-			from = "192.0.2.99"
+			addr = "192.0.2.99"
 		}
-		got := w.stranger(from).strangersWay(logins[class], trace, settled)
+		got := w.stranger(addr).strangersWay(from, logins[class], trace, settled)
 		if want == nil {
 			want = got
-			checkScenery(t, want)
+			if sent { // what the app is told is seen, too
+				checkSent(t, want)
+			} else {
+				checkScenery(t, want)
+			}
 			continue
 		}
 		for i := range want {
@@ -334,6 +355,26 @@ func checkScenery(t *testing.T, way []answer) {
 		}
 		if len(way[i].asks) == 0 {
 			t.Errorf("%s: no statement was seen", way[i].step)
+		}
+	}
+}
+
+// checkSent makes sure that a try an app asked for was one: the app is shown, and hears what it always hears.
+func checkSent(t *testing.T, way []answer) {
+	t.Helper()
+	for _, a := range way {
+		switch a.step {
+		case "choose", "the page for the code", "check again", "nothing arrived":
+			if !strings.Contains(a.seen, "/oauth2/cancel") {
+				t.Errorf("%s does not show the app:\n%s", a.step, a.seen)
+			}
+		case "back to the app":
+			if !strings.Contains(a.seen, "error=access_denied") {
+				t.Errorf("the app does not hear of it:\n%s", a.seen)
+			}
+		}
+		if len(a.asks) == 0 {
+			t.Errorf("%s: no statement was seen", a.step)
 		}
 	}
 }

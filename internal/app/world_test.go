@@ -62,6 +62,8 @@ type world struct {
 	log     *logBuffer
 	stopped context.CancelFunc
 	ended   chan struct{}
+
+	replicas []*Server // all that were opened
 }
 
 // scene says what a world is made of. The zero value is SQLite with a directory in memory.
@@ -156,6 +158,7 @@ func (w *world) open() *Server {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	w.replicas = append(w.replicas, srv)
 	return srv
 }
 

@@ -284,6 +284,14 @@ func (c *Cached) SigningKeys(ctx context.Context, purpose string) ([]keyring.Sig
 	return slices.Clone(k.signing[purpose]), nil
 }
 
+// EnsureSigning makes keys where there are none, and sees them at once.
+func (c *Cached) EnsureSigning(ctx context.Context, purpose, alg string, now time.Time) error {
+	if err := c.Store.EnsureSigning(ctx, purpose, alg, now); err != nil {
+		return err
+	}
+	return c.Refresh(ctx)
+}
+
 // RoleRules returns what makes people staff, oldest first.
 func (c *Cached) RoleRules(ctx context.Context) ([]staff.Rule, error) {
 	k, err := c.current(ctx)

@@ -23,10 +23,21 @@ import (
 //	json token, json refused is the ID token it answers with, and what becomes of it
 //	sh real                  package house looks whether the commands exist
 //	sh run                   is run
+//	nginx run, caddy run     is a server that sends people here; so is "js run"
+//	html link, js page       is a link to here, and a script that makes one on somebody else's page
+//	go, ts, py, cs verify    tells a good webhook from a bad one
+//	… elsewhere              is for a system that cannot be had here; its addresses are looked at
 type guideBlock struct {
 	info, text string
 	line       int
 }
+
+var guideInfos = regexp.MustCompile("^(" + strings.Join([]string{
+	"ldif config", "ldif data", "text check", "yaml config", "yaml part", "yaml policy", "http scim", "json answer",
+	"text request", "json metadata", "json token", "json refused", "sh real", "sh run",
+	"nginx run", "caddy run", "js run", "html link", "js page", "[a-z]+ elsewhere", // links.md
+	"go verify", "ts verify", "py verify", "cs verify", "json webhook", // webhooks.md
+}, "|") + ")$")
 
 var guideFence = regexp.MustCompile("(?ms)^```([a-z ]*)\n(.*?)^```$")
 
@@ -48,7 +59,7 @@ func guide(t *testing.T, name string, infos ...string) (text string, found []gui
 				found = append(found, block)
 			}
 		}
-		if !regexp.MustCompile(`^(ldif config|ldif data|text check|yaml config|yaml part|yaml policy|http scim|json answer|text request|json metadata|json token|json refused|sh real|sh run)$`).MatchString(block.info) {
+		if !guideInfos.MatchString(block.info) {
 			t.Errorf("%s:%d: nobody checks a block %q", name, block.line, block.info)
 		}
 	}

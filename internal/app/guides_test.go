@@ -25,7 +25,7 @@ import (
 //	sh run                   is run
 //	nginx run, caddy run     is a server that sends people here; so is "js run"
 //	html link, js page       is a link to here, and a script that makes one on somebody else's page
-//	go, ts, py, cs verify    tells a good webhook from a bad one
+//	go, ts, py, cs verify    tells a good webhook from a bad one; "http webhook" is a good one
 //	… elsewhere              is for a system that cannot be had here; its addresses are looked at
 type guideBlock struct {
 	info, text string
@@ -36,7 +36,7 @@ var guideInfos = regexp.MustCompile("^(" + strings.Join([]string{
 	"ldif config", "ldif data", "text check", "yaml config", "yaml part", "yaml policy", "http scim", "json answer",
 	"text request", "json metadata", "json token", "json refused", "sh real", "sh run",
 	"nginx run", "caddy run", "js run", "html link", "js page", "[a-z]+ elsewhere", // links.md
-	"go verify", "ts verify", "py verify", "cs verify", "json webhook", // webhooks.md
+	"go verify", "ts verify", "py verify", "cs verify", "http webhook", // webhooks.md
 }, "|") + ")$")
 
 var guideFence = regexp.MustCompile("(?ms)^```([a-z ]*)\n(.*?)^```$")

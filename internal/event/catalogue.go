@@ -205,10 +205,10 @@ var Catalogue = map[Type]Entry{
 	HandoffRefused:  {About: "a request of an app for that statement was refused, and why: a code that was used before may have been stolen"},
 
 	ReceiverCreated: {About: "a receiver of events was registered"},
-	ReceiverChanged: {About: "a receiver's events, address or secrets changed, or it was disabled"},
+	ReceiverChanged: {Routes: []Route{RouteSignal}, About: "a receiver's events, address or secrets changed, or it was disabled"},
 	ReceiverDeleted: {About: "a receiver was deleted"},
 	StreamCreated:   {About: "a receiver made a stream"},
-	StreamChanged:   {About: "a stream was changed, paused, enabled or disabled, by the receiver or by us"},
+	StreamChanged:   {Routes: []Route{RouteSignal}, About: "a stream was changed, paused, enabled or disabled, by the receiver or by us"},
 	StreamDeleted:   {About: "a receiver deleted a stream"},
 	SigningRotated:  {About: "statements are signed with another key from now on"},
 

@@ -13,6 +13,7 @@ import (
 	"github.com/regain-id/regain/internal/event"
 	"github.com/regain-id/regain/internal/keyring"
 	"github.com/regain-id/regain/internal/limit"
+	"github.com/regain-id/regain/internal/method"
 )
 
 // Config is what a Service is made of.
@@ -53,6 +54,7 @@ type Outbox interface {
 	Earlier(ctx context.Context, client, person, event string, now time.Time) (bool, error)
 	WaitingFor(ctx context.Context, client string, most int) (int, error)
 	PutDelivery(ctx context.Context, kind, ref string, now, until time.Time) error
+	Redirect(ctx context.Context, stream, kind string) error
 	NoteDelivery(ctx context.Context, client string, good bool, class string, now time.Time) error
 	UpdateReceiver(ctx context.Context, key string, change func(*client.Receiver) ([]event.Event, error)) (*client.Receiver, error)
 }
@@ -60,6 +62,7 @@ type Outbox interface {
 // People is whom an event is about.
 type People interface {
 	Person(ctx context.Context, id string) (*account.Person, error)
+	Methods(ctx context.Context, person string) ([]method.Method, error)
 	SubjectAt(ctx context.Context, person, idp string) (issuer, subject string, err error)
 	PersonAt(ctx context.Context, issuer, subject string) (person string, err error)
 	Excluded(ctx context.Context, stream, person string) (bool, error)
@@ -95,7 +98,8 @@ type Keys interface {
 // Service tells receivers what happened. Safe for concurrent use.
 type Service struct {
 	Config
-	base string // without a slash at its end
+	base  string // without a slash at its end
+	lines lines
 }
 
 // New returns a service.

@@ -175,3 +175,9 @@ func (s *Store) PersonAt(ctx context.Context, issuer, subject string) (person st
 	}
 	return found[0], nil
 }
+
+// Redirect makes what waits for a stream one kind of delivery, for what was written while the stream changed its own.
+func (s *Store) Redirect(ctx context.Context, stream, kind string) error {
+	_, err := s.hits(ctx, `UPDATE work SET kind = $2 WHERE substr(ref, 1, 36) = $1 AND kind IN `+deliveryKinds+` AND kind <> $2 AND dead_at = 0`, storable(stream), kind)
+	return err
+}

@@ -1,0 +1,217 @@
+package signal
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/regain-id/regain/internal/client"
+	"github.com/regain-id/regain/internal/event"
+	"github.com/regain-id/regain/internal/fault"
+)
+
+// The kinds of work. A delivery's ref begins with the id of the stream or the receiver of webhooks it is for; its id is the
+// jti, or webhook-id, of what is sent.
+const (
+	pushKind    = "set"
+	pollKind    = "set-poll" // nobody's work: it waits to be fetched
+	webhookKind = "webhook"
+)
+
+const (
+	giveUpAfter = 24 * time.Hour         // since it happened, of trying in vain
+	maxWaiting  = 20000                  // deliveries that wait for one client: beyond, it is not listening
+	whilePaused = 5 * time.Minute        // until a delivery to a paused stream is looked at again
+	inOrder     = 250 * time.Millisecond // until what waits for an earlier event is looked at again, at first
+	maxWait     = time.Minute            // and at most
+)
+
+// Handlers returns what does the work of this package. The lanes that run it should be its own: requests to others' servers
+// last as long as those please, up to ten seconds.
+func (s *Service) Handlers() map[string]event.Handler {
+	return map[string]event.Handler{string(event.RouteSignal): s.expand, pushKind: s.push, webhookKind: s.post}
+}
+
+// expand makes one delivery of an event for each stream and webhook that hears it, or for each stream it concerns.
+func (s *Service) expand(ctx context.Context, i event.Item) error {
+	e, err := s.Store.Event(ctx, i.Event)
+	if fault.Is(err, fault.NotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var all event.Expanded
+	switch e.Type {
+	case event.ReceiverChanged, event.StreamChanged:
+		all, err = s.aboutStreams(ctx, e)
+	default:
+		all, err = s.aboutPeople(ctx, e)
+	}
+	if err != nil || len(all) == 0 {
+		return err
+	}
+	return all
+}
+
+// aboutPeople is who is told of an event about a person.
+func (s *Service) aboutPeople(ctx context.Context, e event.Event) (all event.Expanded, err error) {
+	receivers, err := s.Store.Receivers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	streams, err := s.Store.LiveStreams(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for n := range receivers {
+		r := &receivers[n]
+		if r.Disabled {
+			continue
+		}
+		if r.Kind == client.ReceiverWebhook {
+			if e.Outcome == event.Success && r.Hears(string(e.Type)) {
+				if all, err = s.add(ctx, all, r, r.ID, e, event.Child{Kind: webhookKind, Ref: makeRef(r.ID, string(e.Type), "")}); err != nil {
+					return nil, err
+				}
+			}
+			continue
+		}
+		for m := range streams {
+			if st := &streams[m]; st.Receiver == r.ID {
+				if all, err = s.add(ctx, all, r, st.ID, e, children(r, st, e)...); err != nil {
+					return nil, err
+				}
+			}
+		}
+	}
+	return all, nil
+}
+
+// children are the deliveries of an event to a stream.
+func children(r *client.Receiver, st *client.Stream, e event.Event) (all []event.Child) {
+	heard := map[string]bool{}
+	for _, u := range Delivered(r, st) {
+		heard[u] = true
+	}
+	for _, name := range meanings(e) {
+		if heard[uri(name)] {
+			all = append(all, event.Child{Kind: kindOfStream(st), Ref: makeRef(st.ID, name, "")})
+		}
+	}
+	return all
+}
+
+func kindOfStream(st *client.Stream) string {
+	if st.Delivery == client.DeliverPoll {
+		return pollKind
+	}
+	return pushKind
+}
+
+// add adds deliveries to a client, unless it may not hear of this person, has no name for them, or has so much waiting that
+// it is not listening any more. The last two are noted: staff see why nothing goes out.
+func (s *Service) add(ctx context.Context, all event.Expanded, r *client.Receiver, clientID string, e event.Event, more ...event.Child) (event.Expanded, error) {
+	if len(more) == 0 {
+		return all, nil
+	}
+	if r.Kind == client.ReceiverSSF {
+		if excluded, err := s.Store.Excluded(ctx, clientID, e.Subject); err != nil || excluded {
+			return all, err
+		}
+	}
+	if _, err := s.subjectOf(ctx, r, e.Subject); err != nil {
+		if class := Dropped(err); class != "" {
+			return all, s.Store.NoteDelivery(ctx, clientID, false, class, s.Now())
+		}
+		return all, err
+	}
+	waiting, err := s.Store.WaitingFor(ctx, clientID, maxWaiting)
+	if err != nil {
+		return all, err
+	}
+	if waiting >= maxWaiting {
+		return all, s.Store.NoteDelivery(ctx, clientID, false, "too-many-waiting", s.Now())
+	}
+	return append(all, more...), nil
+}
+
+// aboutStreams tells streams that we, and not their receiver, changed their status (SSF 1.0 §8.1.5): the last thing a stream
+// hears before it is paused or disabled, and the first when it is enabled again.
+func (s *Service) aboutStreams(ctx context.Context, e event.Event) (all event.Expanded, err error) {
+	status, _ := e.Data["status"].(string)
+	reason, _ := e.Data["reason"].(string)
+	if status == "" || strings.HasPrefix(e.Actor, "receiver:") { // nothing of the kind changed, or they know
+		return nil, nil
+	}
+	var streams []client.Stream
+	if e.Type == event.ReceiverChanged {
+		if streams, err = s.Store.StreamsOf(ctx, e.Txn); err != nil {
+			return nil, err
+		}
+	} else {
+		st, err := s.Store.Stream(ctx, e.Txn)
+		if err != nil || st == nil {
+			return nil, err
+		}
+		streams = []client.Stream{*st}
+	}
+	for n := range streams {
+		st, now := &streams[n], status
+		if e.Type == event.ReceiverChanged && status == string(client.StreamEnabled) {
+			now = string(st.Status) // its receiver may have paused it before
+		}
+		all = append(all, event.Child{Kind: kindOfStream(st), Ref: makeRef(st.ID, streamUpdated, now+" "+reason)})
+	}
+	return all, nil
+}
+
+// turn waits for a delivery's turn: nil when it may go out now, and then end must be called. Deliveries about one person go
+// to a client in the order in which things happened; one that was given up lets the next one pass.
+func (s *Service) turn(ctx context.Context, i event.Item, clientID string) error {
+	now := s.Now()
+	if wait, ok := s.lines.begin(clientID, now); !ok {
+		return event.Later{After: wait, Class: "client-waits"}
+	}
+	if i.Event == "" {
+		return nil
+	}
+	earlier := false
+	e, err := s.Store.Event(ctx, i.Event)
+	if err == nil {
+		earlier, err = s.Store.Earlier(ctx, clientID, e.Subject, i.Event, now)
+	}
+	switch {
+	case err == nil && !earlier:
+		return nil
+	case err == nil:
+		err = event.Later{After: min(inOrder<<min(i.Tries, 8), maxWait), Class: "in-order"}
+	}
+	s.lines.give(clientID)
+	return err
+}
+
+// outcome is how a request went.
+type outcome struct {
+	class    string        // "" when it arrived
+	answered bool          // the client is there and speaks our language
+	final    bool          // it never wants this one
+	least    time.Duration // it asked us to wait so long
+}
+
+// settle says what becomes of a delivery, and notes it.
+func (s *Service) settle(ctx context.Context, i event.Item, clientID string, o outcome) error {
+	now := s.Now()
+	wait := s.lines.end(clientID, o.answered || o.class == "", o.least, now)
+	if err := s.Store.NoteDelivery(ctx, clientID, o.class == "", o.class, now); err != nil {
+		s.Log.WarnContext(ctx, "outcome of a delivery not noted", "client", clientID, "err", err)
+	}
+	switch {
+	case o.class == "":
+		return nil
+	case o.final || !now.Before(born(i).Add(giveUpAfter)):
+		return event.Dead{Class: o.class, Err: errors.New("not delivered to " + clientID)}
+	}
+	return event.Later{After: max(wait, event.Backoff(i.Tries)), Class: o.class}
+}

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/netip"
 	"os"
@@ -21,6 +22,7 @@ import (
 	"time"
 
 	"github.com/regain-id/regain/internal/console"
+	"github.com/regain-id/regain/internal/egress"
 	"github.com/regain-id/regain/internal/event"
 	"github.com/regain-id/regain/internal/handoff"
 	"github.com/regain-id/regain/internal/keyring"
@@ -34,6 +36,7 @@ import (
 	"github.com/regain-id/regain/internal/register"
 	"github.com/regain-id/regain/internal/reset"
 	"github.com/regain-id/regain/internal/session"
+	"github.com/regain-id/regain/internal/signal"
 	"github.com/regain-id/regain/internal/signin"
 	"github.com/regain-id/regain/internal/staff"
 	"github.com/regain-id/regain/internal/store"
@@ -63,6 +66,7 @@ type Setup struct {
 	Security     string
 	Region       string // country of phone numbers written without one
 	Rates        reset.Rates
+	ReceiverNets []netip.Prefix // private networks that receivers of events may stand in
 	Lists        password.Lists
 	Stories      []portal.Story
 	Demo         *web.Demo
@@ -87,6 +91,7 @@ type Server struct {
 	Staff     *staff.Service
 	Door      *signin.Door // nil without an identity provider
 	Handoff   *handoff.Service
+	Signal    *signal.Service
 	Site      *web.Site
 	Handler   http.Handler
 	setup     Setup
@@ -151,6 +156,14 @@ func (srv *Server) wire(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	// The receivers of events stand where an operator registered them; a private one only where the host allows it.
+	srv.Signal, err = signal.New(signal.Config{
+		Base: s.Base, Organisation: s.Organisation.Name, Store: srv.Store, Signing: srv.Store, Keys: s.Ring, HTTP: egress.New(egress.Options{Allow: s.ReceiverNets}),
+		Limits: srv.Store, Now: s.Now, Log: s.Log,
+	})
+	if err != nil {
+		return err
+	}
 	if err := srv.mountPeople(); err != nil {
 		return err
 	}
@@ -184,7 +197,7 @@ func (srv *Server) wire(ctx context.Context) error {
 	handlers := post.Handlers()
 	handlers[string(event.RouteReconcile)] = srv.reconcile
 	handlers[string(event.RouteRetire)] = func(ctx context.Context, i event.Item) error { return srv.Flow.Retire(ctx, i.Ref) }
-	handlers[string(event.RouteSignal)] = func(context.Context, event.Item) error { return nil } // no receiver is registered yet
+	maps.Copy(handlers, srv.Signal.Handlers())
 	host, _ := os.Hostname()
 	srv.pool = work.New(work.Config{Queue: queue{srv.Store.Store, s.Crash}, Handlers: handlers, Owner: fmt.Sprintf("%s/%d", host, os.Getpid()), Lanes: s.Lanes, Now: s.Now, Log: s.Log})
 	return nil

@@ -1,6 +1,8 @@
 package client
 
 import (
+	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -117,6 +119,9 @@ func (a *App) Check() error {
 		}
 	}
 	if !a.Asks() {
+		if len(a.Actions)+len(a.Secrets)+len(a.Keys) > 0 || a.Auth != "" || a.Alg != "" || a.Subject != "" || a.Sector != "" || a.Initiate != "" || a.PushOnly {
+			return errors.New("no redirect URI: without one an app asks for nothing, and has no way to authenticate")
+		}
 		return nil
 	}
 	return a.checkAsking()
@@ -124,9 +129,12 @@ func (a *App) Check() error {
 
 // checkAsking reports the first thing wrong with what an app needs to ask by OpenID Connect.
 func (a *App) checkAsking() error {
-	for _, r := range a.Redirects {
+	for i, r := range a.Redirects {
 		if err := checkReturn(r); err != nil {
 			return err
+		}
+		if slices.Contains(a.Redirects[:i], r) {
+			return fmt.Errorf("redirect URI %q: want each once", r)
 		}
 		if u, err := url.Parse(r); err != nil || a.Subject == Pairwise && u.Hostname() != a.Sector {
 			return fmt.Errorf("redirect URI %q: all must be on one host (%s), or people would have two names at one app", r, a.Sector)
@@ -140,13 +148,8 @@ func (a *App) checkAsking() error {
 			return fmt.Errorf("action %q: want reset, change, unlock or register, each once", x)
 		}
 	}
-	switch a.Auth {
-	case AuthSecret, AuthKey:
-	default:
-		return fmt.Errorf("authentication %q: want %s or %s", a.Auth, AuthSecret, AuthKey)
-	}
-	if len(a.Secrets) > MaxTokens || len(a.Keys) > MaxTokens {
-		return fmt.Errorf("at most %d secrets or keys live at a time", MaxTokens)
+	if err := a.checkCredentials(); err != nil {
+		return err
 	}
 	switch a.Alg {
 	case "RS256", "ES256", "EdDSA":
@@ -158,6 +161,64 @@ func (a *App) checkAsking() error {
 	}
 	if a.Initiate != "" {
 		return checkReturn(a.Initiate)
+	}
+	return nil
+}
+
+// checkCredentials reports the first thing wrong with what an app authenticates by.
+func (a *App) checkCredentials() error {
+	switch {
+	case a.Auth != AuthSecret && a.Auth != AuthKey:
+		return fmt.Errorf("authentication %q: want %s or %s", a.Auth, AuthSecret, AuthKey)
+	case a.Auth == AuthSecret && len(a.Keys) > 0:
+		return fmt.Errorf("a key: want authentication %s for it", AuthKey)
+	case a.Auth == AuthKey && len(a.Secrets) > 0:
+		return fmt.Errorf("a secret: want authentication %s for it", AuthSecret)
+	case len(a.Secrets) > MaxTokens || len(a.Keys) > MaxTokens:
+		return fmt.Errorf("at most %d secrets or keys live at a time", MaxTokens)
+	}
+	for _, k := range a.Secrets {
+		if len(k.Hash) != sha256.Size {
+			return fmt.Errorf("a secret whose hash is %d bytes long", len(k.Hash)) // none matches it, and an empty one must match nothing
+		}
+	}
+	for i, k := range a.Keys {
+		if err := k.check(); err != nil {
+			return err
+		}
+		if slices.ContainsFunc(a.Keys[:i], func(o PublicKey) bool { return o.ID == k.ID }) {
+			return fmt.Errorf("key %s: it is registered already", k.ID)
+		}
+	}
+	return nil
+}
+
+// Longest parts of a public key.
+const (
+	maxKeyID = 200
+	maxJWK   = 4 << 10
+)
+
+// private are the members of a JWK that are secret (RFC 7518 §6).
+var private = []string{"d", "p", "q", "dp", "dq", "qi", "oth", "k"}
+
+func (k PublicKey) check() error {
+	if k.ID == "" || len(k.ID) > maxKeyID || !visible(k.ID) {
+		return fmt.Errorf("key id %q: want 1 to %d characters without spaces", k.ID, maxKeyID)
+	}
+	var members map[string]any
+	if len(k.JWK) > maxJWK || json.Unmarshal([]byte(k.JWK), &members) != nil {
+		return fmt.Errorf("key %s: want a JWK of at most %d bytes", k.ID, maxJWK)
+	}
+	switch members["kty"] {
+	case "RSA", "EC", "OKP":
+	default:
+		return fmt.Errorf("key %s: want a public key, of type RSA, EC or OKP", k.ID)
+	}
+	for _, name := range private {
+		if _, there := members[name]; there {
+			return fmt.Errorf("key %s: that is the private key, which stays with the app", k.ID)
+		}
 	}
 	return nil
 }

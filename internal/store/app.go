@@ -54,6 +54,15 @@ func plainApp(a client.App) client.App {
 	return a
 }
 
+// nameSecrets gives ids to secrets that have none, to tell them apart by.
+func nameSecrets(a *client.App) {
+	for i := range a.Secrets {
+		if a.Secrets[i].ID == "" {
+			a.Secrets[i].ID = newID()
+		}
+	}
+}
+
 // appRow is an app as stored, but for id and version.
 func appRow(a *client.App) ([]any, error) {
 	if err := a.Check(); err != nil {
@@ -91,13 +100,14 @@ func (s *Store) App(ctx context.Context, key string) (*client.App, error) {
 	return &found[0], nil
 }
 
-// CreateApp inserts an app with the events in one commit and moves the generation. It gives the app an id where it has
-// none and version 1. fault.Invalid when Check refuses it; *TakenError when the key is another app's.
+// CreateApp inserts an app with the events in one commit and moves the generation. It gives the app and its secrets ids where
+// they have none and version 1. fault.Invalid when Check refuses it; *TakenError when the key is another app's.
 func (s *Store) CreateApp(ctx context.Context, a *client.App, events ...event.Event) error {
 	if a.ID == "" {
 		a.ID = newID()
 	}
 	a.Version = 1
+	nameSecrets(a)
 	row, err := appRow(a)
 	hit := false
 	if err == nil {
@@ -140,6 +150,7 @@ func (s *Store) UpdateApp(ctx context.Context, key string, fn func(*client.App) 
 				return nil, err
 			}
 			c.after = plainApp(c.after)
+			nameSecrets(&c.after)
 			c.after.ID, c.after.Version = c.before.ID, c.before.Version
 			if reflect.DeepEqual(plainApp(c.before), c.after) {
 				return nil, ErrUnchanged

@@ -213,8 +213,7 @@ func asking() *client.App {
 	return &client.App{
 		Key: "hr", Name: "HR", Redirects: []string{"https://hr.example/cb", "https://hr.example/canary?x=1"}, Actions: []client.Action{client.ActionReset, client.ActionRegister},
 		Auth: client.AuthSecret, Secrets: []client.Token{{ID: "s1", Hash: digest("one"), Created: noon, Expires: noon.Add(time.Hour)}, {ID: "s2", Hash: digest("two"), Created: noon}},
-		Keys: []client.PublicKey{{ID: "k1", JWK: `{"kty":"EC"}`, Created: noon, Expires: noon.Add(time.Hour)}, {ID: "k2", JWK: `{"kty":"OKP"}`, Created: noon}},
-		Alg:  "EdDSA", Subject: client.Pairwise, Sector: "hr.example", Initiate: "https://hr.example/start", PushOnly: true, Created: noon, Updated: noon,
+		Alg: "EdDSA", Subject: client.Pairwise, Sector: "hr.example", Initiate: "https://hr.example/start", PushOnly: true, Created: noon, Updated: noon,
 	}
 }
 
@@ -235,18 +234,28 @@ func TestAnAppThatAsksIsKeptWithEverythingItNeeds(t *testing.T) {
 			})
 		}
 		same(t, "left as it was", ok[*client.App](t)(change(func(*client.App) {})), a)
+		bare := asking()
+		bare.Key, bare.Secrets[0].ID = "bare", ""
+		must(t, s.CreateApp(t.Context(), bare))
+		got := ok[*client.App](t)(s.UpdateApp(t.Context(), "bare", func(a *client.App) ([]event.Event, error) { a.Secrets[1].ID = ""; return nil, nil }))
+		if one, two := got.Secrets[0].ID, got.Secrets[1].ID; one == "" || two == "" || one == two || one != bare.Secrets[0].ID {
+			t.Errorf("ids %q and %q", one, two)
+		}
 		want := asking()
-		want.ID, want.Version, want.Actions, want.Auth, want.Secrets, want.Keys = a.ID, 2, []client.Action{client.ActionUnlock}, client.AuthKey, nil, want.Keys[:1]
+		want.ID, want.Version, want.Actions, want.Auth, want.Secrets = a.ID, 2, []client.Action{client.ActionUnlock}, client.AuthKey, nil
+		want.Keys = []client.PublicKey{{ID: "k1", JWK: `{"kty":"EC"}`, Created: noon, Expires: noon.Add(time.Hour)}, {ID: "k2", JWK: `{"kty":"OKP"}`, Created: noon}}
 		want.Redirects, want.Alg, want.Subject, want.Sector, want.Initiate, want.PushOnly = []string{"https://hr.example/"}, "ES256", client.Public, "", "", false
-		got := ok[*client.App](t)(change(func(a *client.App) {
-			a.Actions, a.Auth, a.Secrets, a.Keys = want.Actions, want.Auth, []client.Token{}, a.Keys[:1]
+		got = ok[*client.App](t)(change(func(a *client.App) {
+			a.Actions, a.Auth, a.Secrets, a.Keys = want.Actions, want.Auth, []client.Token{}, want.Keys
 			a.Redirects, a.Alg, a.Subject, a.Sector, a.Initiate, a.PushOnly = want.Redirects, want.Alg, want.Subject, "", "", false
 		}))
 		same(t, "changed", got, want)
 		same(t, "read again", ok[*client.App](t)(s.App(t.Context(), "hr")), want)
 		for what, spoil := range map[string]func(*client.App){
 			"a key with NUL": func(a *client.App) { a.Keys[0].JWK = "\x00" }, "a kid that is no UTF-8": func(a *client.App) { a.Keys[0].ID = "\xff" },
-			"a secret's id that is no UTF-8": func(a *client.App) { a.Secrets = []client.Token{{ID: "\xff", Hash: digest("x")}} }, "an action nobody knows": func(a *client.App) { a.Actions[0] = "login" },
+			"a secret's id that is no UTF-8": func(a *client.App) {
+				a.Auth, a.Keys, a.Secrets = client.AuthSecret, nil, []client.Token{{ID: "\xff", Hash: digest("x")}}
+			}, "an action nobody knows": func(a *client.App) { a.Actions[0] = "login" },
 		} {
 			if _, err := change(spoil); !fault.Is(err, fault.Invalid) {
 				t.Errorf("%s: %v", what, err)

@@ -87,10 +87,10 @@ func (s *Service) Sender(r *web.Request) (*web.Sender, error) {
 	return out, nil
 }
 
-// outcome is what became of what the person was sent for. Before a try began there is nothing to ask.
+// outcome is what became of what the person was sent for. Before a try began nothing did.
 func (s *Service) outcome(r *web.Request, h *client.Handoff) (client.Outcome, error) {
 	if h.Attempt == "" && h.Action != client.ActionRegister {
-		return client.Outcome{Over: true}, nil
+		return client.Outcome{}, nil
 	}
 	return s.Pages.Outcome(r, h)
 }
@@ -100,7 +100,7 @@ func (s *Service) outcome(r *web.Request, h *client.Handoff) (client.Outcome, er
 func (s *Service) goBack(r *web.Request) (web.Page, error) {
 	h, app, page, err := s.held(r)
 	if page != nil || err != nil {
-		return or(page), err
+		return shown(page), err
 	}
 	o, err := s.outcome(r, h)
 	switch {
@@ -121,10 +121,10 @@ func (s *Service) goBack(r *web.Request) (web.Page, error) {
 func (s *Service) cancel(r *web.Request) (web.Page, error) {
 	h, app, page, err := s.held(r)
 	if page != nil || err != nil {
-		return or(page), err
+		return shown(page), err
 	}
 	if h.Attempt != "" {
-		if err := s.Pages.Stop(r, h); err != nil {
+		if err := s.Pages.Stop(r, h); err != nil && !fault.Is(err, fault.Over) { // what cannot be ended any more has an outcome, or will
 			return web.Page{}, err
 		}
 	}
@@ -136,6 +136,8 @@ func (s *Service) cancel(r *web.Request) (web.Page, error) {
 		return s.answer(r, app, h, o)
 	case !o.Over && h.Attempt != "": // it is being written this moment: nobody can say yet that nothing was changed
 		return s.Pages.Begin(r, h), nil
+	case o.Down:
+		return s.give(r, app, h, client.WhyDown)
 	}
 	return s.give(r, app, h, client.WhyCancelled)
 }

@@ -168,7 +168,7 @@ func (s *Service) openPushed(r *web.Request, app *client.App, pushed string) (we
 		return s.ended(app), nil
 	}
 	if page, err := s.withdrawn(r.Context(), app, h); page != nil || err != nil {
-		return or(page), err
+		return shown(page), err
 	}
 	return s.begin(r, h, secret), nil
 }
@@ -177,10 +177,6 @@ func (s *Service) openPushed(r *web.Request, app *client.App, pushed string) (we
 func (s *Service) begin(r *web.Request, h *client.Handoff, secret string) web.Page {
 	page := s.Pages.Begin(r, h)
 	page.Cookies = append(page.Cookies, web.Cookie{Name: cookieName, Value: secret, MaxAge: client.OpenLife + client.HandoffLife})
-	// A language that the person chose here stays; after a post from elsewhere nobody knows whether they did.
-	if h.Lang != "" && r.Method == http.MethodGet && r.Cookie("lang") == "" {
-		page.Cookies = append(page.Cookies, web.Cookie{Name: "lang", Value: h.Lang})
-	}
 	return page
 }
 
@@ -201,7 +197,8 @@ func (s *Service) withdrawn(ctx context.Context, app *client.App, h *client.Hand
 	return &page, nil
 }
 
-func or(page *web.Page) web.Page {
+// shown is a page that may be none.
+func shown(page *web.Page) web.Page {
 	if page == nil {
 		return web.Page{}
 	}

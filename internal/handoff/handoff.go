@@ -110,7 +110,7 @@ type Pages interface {
 	Begin(r *web.Request, h *client.Handoff) web.Page
 	// Outcome returns what became of the try bound to h and held by this very browser, or of registering.
 	Outcome(r *web.Request, h *client.Handoff) (client.Outcome, error)
-	// Stop ends the try, if it can still be ended.
+	// Stop ends the try; fault.Over when it cannot be ended any more.
 	Stop(r *web.Request, h *client.Handoff) error
 }
 

@@ -14,6 +14,9 @@
 //
 // No handle of a handoff stands in any address: the cookie is the only one. Where it differs from the standards:
 // docs/divergences.md.
+//
+// People go back by a form, and Chromium holds every hop after a form to form-action, which names the app's own origin: an
+// app that leads on to yet another one answers its redirect URI with a page first.
 package handoff
 
 import (

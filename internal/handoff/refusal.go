@@ -15,22 +15,26 @@ import (
 	"github.com/regain-id/regain/internal/fault"
 )
 
-// The errors (RFC 6749 §4.1.2.1, §5.2; OIDC Core §3.1.2.6; RFC 9101 §6).
+// The errors (RFC 6749 §4.1.2.1, §5.2; RFC 6750 §3.1; OIDC Core §3.1.2.6).
 const (
-	errInvalidRequest   = "invalid_request"
-	errInvalidClient    = "invalid_client"
-	errInvalidGrant     = "invalid_grant"
-	errInvalidScope     = "invalid_scope"
-	errUnauthorized     = "unauthorized_client"
-	errAccessDenied     = "access_denied"
-	errGrantType        = "unsupported_grant_type"
-	errResponseType     = "unsupported_response_type"
-	errRequest          = "request_not_supported"
-	errRequestURI       = "request_uri_not_supported"
-	errInteraction      = "interaction_required"
-	errDown             = "temporarily_unavailable"
-	errServer           = "server_error"
-	errInvalidToken     = "invalid_token" // RFC 6750 §3.1
+	errInvalidRequest = "invalid_request"
+	errInvalidClient  = "invalid_client"
+	errInvalidGrant   = "invalid_grant"
+	errInvalidScope   = "invalid_scope"
+	errInvalidToken   = "invalid_token"
+	errUnauthorized   = "unauthorized_client"
+	errAccessDenied   = "access_denied"
+	errGrantType      = "unsupported_grant_type"
+	errResponseType   = "unsupported_response_type"
+	errRequest        = "request_not_supported"
+	errRequestURI     = "request_uri_not_supported"
+	errInteraction    = "interaction_required"
+	errDown           = "temporarily_unavailable"
+	errServer         = "server_error"
+)
+
+// What is said of errors that several things lead to, so that nobody can tell those apart.
+const (
 	textNothingChanged  = "nothing was changed"
 	textTryLater        = "nothing was changed, because something needed is not answering; try again later"
 	textAppMayNot       = "this client may not ask for that, or not any more"

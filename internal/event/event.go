@@ -27,7 +27,7 @@ type Event struct {
 	ID      string            // UUIDv7, made by New
 	At      time.Time         // UTC
 	Type    Type              // an entry of the catalogue
-	Actor   string            // person:ID, connector:ID, cli:USER, system, stranger
+	Actor   string            // person:ID, connector:ID, app:KEY, cli:USER, system, stranger
 	Subject string            // person ID; "" when the fact is about nobody
 	Txn     string            // attempt ID or request id that ties facts together
 	Ref     string            // what its work is about: a challenge or write ID; "" means Txn

@@ -119,10 +119,10 @@ type Pages interface {
 
 // Rates say how often things may be done. A field that is zero has the default.
 type Rates struct {
-	OpensPerOrigin  int // handoffs from one network while one lives that nobody began (client.OpenLife); default 300
+	OpensPerOrigin  int // handoffs from one network while one lives that nobody began (client.OpenLife); default 600
 	OpensPerApp     int // the same of one app, by requests that anybody can make; default 3,000
 	PushesPerApp    int // the same of one app, by requests that it pushed itself; default 30,000
-	SecretsByOrigin int // secrets and assertions from one network that was not let in with them before, in ten minutes; default 30
+	SecretsByOrigin int // secrets and assertions from one network that was not let in with them before, in ten minutes; default 100
 }
 
 func (r Rates) filled() Rates {
@@ -131,10 +131,10 @@ func (r Rates) filled() Rates {
 			*n = standard
 		}
 	}
-	fill(&r.OpensPerOrigin, 300)
+	fill(&r.OpensPerOrigin, 600)
 	fill(&r.OpensPerApp, 3_000)
 	fill(&r.PushesPerApp, 30_000)
-	fill(&r.SecretsByOrigin, 30)
+	fill(&r.SecretsByOrigin, 100)
 	return r
 }
 

@@ -176,6 +176,9 @@ func accountSamples() map[string]view {
 		"setup-next":      SetupPage{Due: next, Own: own[:1]},
 		"setup-required":  SetupPage{App: "Payroll", Due: required, Own: own[:1]},
 		"setup-reconfirm": SetupPage{App: "Payroll", Due: reconfirm, Own: own[:5]},
+		"setup-asked":     SetupPage{Asked: true, Due: next, Own: own[:1]},
+		"setup-asked-all": SetupPage{Asked: true, Due: register.Due{Mode: policy.Off}, Own: own[:5]},
+		"setup-asked-on":  SetupOnPage{Asked: true, Note: message.Key("security.note.added")},
 		"setup-on":        SetupOnPage{App: "Payroll", Note: message.Key("security.note.added")},
 		"setup-on-path":   SetupOnPage{Note: message.Key("setup_on.later")},
 

@@ -131,6 +131,21 @@ func everyKind() []Way {
 	return out
 }
 
+// sender is an app that sent people here, with a name and a host as long as they may be; sentOn the same once there is
+// something to take back.
+var (
+	sender = web.Sender{Name: "Reisekostenabrechnungsverwaltung & <b>Zeiterfassung</b>", Host: "reisekostenabrechnungsverwaltung-und-zeiterfassung.personal.contoso.example:8443",
+		Origin: "https://payroll.contoso.example", Cancel: pathCancel}
+	sentOn = web.Sender{Name: sender.Name, Host: sender.Host, Origin: sender.Origin, Return: pathReturn}
+)
+
+// sentBy makes the samples pages of people whom an app sent; nil: of people who came by themselves.
+func sentBy(from *web.Sender) func(*web.Config) {
+	return func(c *web.Config) {
+		c.Sender = func(*web.Request) (*web.Sender, error) { return from, nil }
+	}
+}
+
 var testHelp = web.Help{
 	Text: web.Localised{"en": "Our help desk is on floor 2.", "de": "Unsere Hilfe ist im 2. Stock."}, Phone: "+1 (206) 555-0100",
 	Hours: web.Localised{"en": "Monday to Friday, 8 to 17", "de": "Montag bis Freitag, 8 bis 17 Uhr"}, URL: web.Localised{"": "https://help.contoso.example/"},

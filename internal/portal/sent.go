@@ -120,6 +120,7 @@ func (p *Pages) Outcome(r *web.Request, h *client.Handoff) (client.Outcome, erro
 	return outcome(a, p.Now()), nil
 }
 
+// outcome is what a try that is the handoff's says.
 func outcome(a *reset.Attempt, now time.Time) client.Outcome {
 	o := client.Outcome{Person: a.Person, Epoch: a.Epoch, At: a.Ended, Txn: a.ID}
 	switch a.State {
@@ -175,19 +176,15 @@ func (p *Pages) registered(r *web.Request, h *client.Handoff) (client.Outcome, e
 	return o, nil
 }
 
-// Stop ends the try a handoff is about, because the person goes back to the app with nothing changed. fault.Over when that
-// cannot be said any more: something was sent meanwhile. A try that ended already is no error.
+// Stop ends the try a handoff is about, because the person goes back to the app. One that has ended, or whose write is on
+// its way, stays as it is: Outcome tells what became of it.
 func (p *Pages) Stop(r *web.Request, h *client.Handoff) error {
 	a, err := p.held(r, h)
 	if err != nil || a == nil {
 		return err
 	}
-	_, over := p.Flow.Cancel(r.Context(), a)
-	if !fault.Is(over, fault.Over) {
-		return over
+	if _, err = p.Flow.Cancel(r.Context(), a); fault.Is(err, fault.Over) {
+		return nil
 	}
-	if a, err = p.held(r, h); err != nil || a == nil || outcome(a, p.Now()).Status == "" {
-		return err
-	}
-	return over
+	return err
 }

@@ -92,6 +92,8 @@ type world struct {
 	sessions *session.Service
 	flow     *reset.Service
 	ring     *keyring.Ring
+	dir      *memory.Directory
+	tie      *tie
 	door     *door
 	pages    *Pages
 	site     *web.Site
@@ -113,14 +115,15 @@ func newWorld(t *testing.T, rules string) *world {
 	must(t, err)
 	w.sessions, err = session.New(session.Config{Store: w.s, Limits: w.s, Keys: w.ring, Providers: map[string]session.Rule{"contoso": {Link: "userName"}}, Now: now, Log: log})
 	must(t, err)
-	dir, err := memory.New(memory.Config{Name: "corp"})
+	w.dir, err = memory.New(memory.Config{Name: "corp"})
 	must(t, err)
+	w.tie = &tie{w: w}
 	w.flow, err = reset.New(reset.Config{Store: w.s, Limits: w.s, Keys: w.ring, Policies: w.s, Kinds: kinds, Passkeys: keys, SignIns: []string{"contoso"},
-		Directories: []reset.Directory{{Name: "corp", Label: "Contoso", Adapter: dir, Claim: "userName", Attribute: "mail"}}, Now: now, Log: log})
+		Directories: []reset.Directory{{Name: "corp", Label: "Contoso", Adapter: w.dir, Claim: "userName", Attribute: "mail"}}, Now: now, Log: log})
 	must(t, err)
 	cat, err := message.Load()
 	must(t, err)
-	w.site, err = web.New(web.Config{Base: testBase, Organisation: web.Organisation{Name: "Contoso"}, Templates: []fs.FS{Templates()},
+	w.site, err = web.New(web.Config{Base: testBase, Organisation: web.Organisation{Name: "Contoso"}, Templates: []fs.FS{Templates()}, Sender: w.tie.sender,
 		Translator: cat.With("Organisation", "Contoso").Reporting(func(p message.Problem) { t.Errorf("%v", p) })})
 	must(t, err)
 	w.door = &door{s: w.s, providers: []signin.Provider{{Name: "contoso", Label: "Contoso ID", AccountURL: "https://op.example/account", MayProve: true, StepsUp: true}, {Name: "plant", Label: "Plant"}}}
@@ -131,6 +134,13 @@ func newWorld(t *testing.T, rules string) *world {
 			hash, _ := keyring.HashToken(secret)
 			return hash
 		},
+	})
+	w.pages.Sent = w.tie
+	w.site.Handle("POST", pathCancel, func(r *web.Request) (web.Page, error) {
+		h, err := w.tie.Of(r)
+		must(t, err)
+		w.tie.stopped = w.pages.Stop(r, h)
+		return web.Page{Goto: PathHome}, nil
 	})
 	w.site.Handle("GET", "/arrived", func(r *web.Request) (web.Page, error) { // a sign-in that ended well
 		s, err := w.door.Session(r)

@@ -343,3 +343,17 @@ func (s *Stream) Check(r *Receiver) error {
 
 // ProfileSSE is the shape of events before SSF 1.0, with the subject inside the event.
 const ProfileSSE = "sse-id1"
+
+// Turn changes the status of a stream, and returns the event of it; nothing when it has that status already. The actor is
+// who did it: a stream whose receiver did not is told.
+func (s *Stream) Turn(to StreamStatus, reason, actor string, now time.Time) []event.Event {
+	if s.Status == to {
+		return nil
+	}
+	s.Status, s.Reason, s.Updated = to, reason, now
+	e := event.New(now, event.StreamChanged, actor, "", s.ID, event.Success).With("stream", s.ID).With("status", string(to))
+	if reason != "" {
+		e = e.With("reason", reason)
+	}
+	return []event.Event{e}
+}

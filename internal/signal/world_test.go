@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -243,7 +244,12 @@ func (w *world) step(n int) int {
 	handlers := w.svc.Handlers()
 	rows := ok[[]store.Work](w.t)(w.s.Claim(w.t.Context(), w.clock.now(), "test", []string{"signal", "set", "webhook"}, n, time.Minute))
 	for _, row := range rows {
-		must(w.t, settle(w.t.Context(), w.s, row, handlers[row.Kind](w.t.Context(), item(row)), w.clock.now()))
+		err := handlers[row.Kind](w.t.Context(), item(row))
+		if dead, is := errors.AsType[event.Dead](err); is {
+			fmt.Fprintln(w.log, dead.Err) // as the pool of workers does
+		}
+		fmt.Fprintln(w.log, err)
+		must(w.t, settle(w.t.Context(), w.s, row, err, w.clock.now()))
 	}
 	return len(rows)
 }

@@ -36,6 +36,7 @@ type Store interface {
 	People
 	Streams
 	Polling
+	Access
 }
 
 // Hearers are whom an event is told to.

@@ -2,7 +2,6 @@ package signal
 
 import (
 	"context"
-	"encoding/base64"
 	"strings"
 
 	"github.com/regain-id/regain/internal/client"
@@ -40,12 +39,9 @@ func (s *Service) subjectOf(ctx context.Context, r *client.Receiver, person stri
 			}
 		}
 	case client.FormatOpaque:
-		return subject{"format": "opaque", "id": s.OpaqueName(r, person)}, nil
+		if name := s.OpaqueName(r, person); name != "" {
+			return subject{"format": "opaque", "id": name}, nil
+		}
 	}
 	return nil, errNothing{noSubject}
-}
-
-// OpaqueName is the name by which one receiver knows a person: nobody else does, and nothing can be told from it.
-func (s *Service) OpaqueName(r *client.Receiver, person string) string {
-	return base64.RawURLEncoding.EncodeToString(s.Keys.Hash("signal subject", r.ID, person))
 }

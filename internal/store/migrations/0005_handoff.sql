@@ -87,6 +87,16 @@ CREATE TABLE streams (
 );
 CREATE INDEX streams_receiver ON streams (receiver, id);
 
+-- Access tokens of receivers: they live for less than an hour, and no longer than the secret they were asked for with.
+CREATE TABLE ssf_tokens (
+	hash     BYTEA  NOT NULL PRIMARY KEY, -- SHA-256
+	receiver TEXT   NOT NULL REFERENCES receivers (id) ON DELETE CASCADE,
+	secret   TEXT   NOT NULL,             -- id of the secret
+	scopes   TEXT   NOT NULL,             -- with spaces between
+	expires  BIGINT NOT NULL
+);
+CREATE INDEX ssf_tokens_receiver ON ssf_tokens (receiver, expires);
+
 -- Whom a receiver asked not to be told of any more.
 CREATE TABLE stream_subjects (
 	stream TEXT   NOT NULL REFERENCES streams (id) ON DELETE CASCADE,

@@ -132,7 +132,7 @@ func (srv *Server) mountHandoffs(pages *portal.Pages) (err error) {
 	s := srv.setup
 	srv.Handoff, err = handoff.New(handoff.Config{
 		Base: s.Base, SignIn: s.Organisation.SignIn, Store: srv.Store.Store, Once: srv.Store, Limits: srv.Store, Keys: s.Ring, Signing: srv.Store, Pages: pages,
-		Languages: srv.languages, Now: s.Now, Log: s.Log,
+		ClientCredentials: srv.Signal.ClientCredentials, Languages: srv.languages, Now: s.Now, Log: s.Log,
 	})
 	if err != nil {
 		return err

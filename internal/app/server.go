@@ -175,6 +175,8 @@ func (srv *Server) wire(ctx context.Context) error {
 		return err
 	}
 	srv.Site.Mount("/scim/v2", scim)
+	srv.Site.Mount("/ssf/", srv.Signal.HTTP())
+	srv.Site.Mount("/.well-known/ssf-configuration", srv.Signal.WellKnown())
 	srv.health = &health{store: srv.Store.Store, now: s.Now}
 	srv.Site.Mount("/healthz/", srv.health)
 	if s.Extra != nil {

@@ -66,7 +66,7 @@ var mayImport = map[string]string{
 	"internal/work":             words + rules,
 
 	// app plugs the pieces together
-	"internal/app":     words + rules + "adapter/ldap adapter/memory config console demoidp egress handoff notify portal provision signal signin store store/migrations web work pkg/directory pkg/scim pkg/scim/filter pkg/scim/patch pkg/scim/schema pkg/scim/sqlfilter api",
+	"internal/app":     words + rules + "adapter/ldap adapter/memory config console demoidp egress handoff notify portal provision signal signin store store/migrations web work pkg/directory pkg/scim pkg/scim/filter pkg/scim/patch pkg/scim/schema pkg/scim/sqlfilter api examples/app",
 	"internal/config":  "",
 	"internal/demoidp": "",
 	"cmd/regain":       "app config egress",
@@ -173,7 +173,7 @@ func (f file) imports() []string {
 func allowed(pkg string) []string {
 	var dirs []string
 	for name := range strings.FieldsSeq(mayImport[pkg]) {
-		if !strings.HasPrefix(name, "pkg/") && name != "api" {
+		if !strings.HasPrefix(name, "pkg/") && !strings.HasPrefix(name, "examples/") && name != "api" {
 			name = "internal/" + name
 		}
 		dirs = append(dirs, name)

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -91,6 +92,7 @@ type running struct {
 	base     string
 	redirect string
 	log      *logBuffer
+	stop     func()
 }
 
 // shopSignIn is where the shop itself would send people to sign in.
@@ -128,9 +130,12 @@ func (a exampleApp) open(t testing.TB, text string, env map[string]string) *runn
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
-	t.Cleanup(func() {
+	s.stop = sync.OnceFunc(func() {
 		cmd.Process.Kill() //nolint:errcheck // it may have ended
 		<-ended
+	})
+	t.Cleanup(func() {
+		s.stop()
 		if t.Failed() {
 			t.Logf("%s:\n%s", a.name, s.log)
 		}

@@ -56,6 +56,7 @@ type DemoLine struct {
 	Mailbox        string    `json:"mailbox"`
 	DirectoryCheck string    `json:"directory_check"`
 	Metrics        string    `json:"metrics"`
+	App            *demoApp  `json:"app"`
 	People         []*person `json:"people"`
 }
 
@@ -65,6 +66,7 @@ const demoStamp = "demo"
 // demo is the parts of the demonstration that a real deployment brings itself.
 type demo struct {
 	base      string
+	anyPort   bool // it took whichever was free, and so does what it says of the app
 	idp       *idpServer
 	patience  time.Duration
 	fault     memory.Fault
@@ -107,7 +109,7 @@ func Demo(ctx context.Context, o DemoOptions, out io.Writer) (err error) {
 	}
 	defer idp.listener.Close()
 	_, port, _ := net.SplitHostPort(l.Addr().String())
-	d := &demo{base: "http://localhost:" + port, idp: idp, patience: cmp.Or(o.patience, 5*time.Second), fault: f}
+	d := &demo{base: "http://localhost:" + port, anyPort: strings.HasSuffix(o.Listen, ":0"), idp: idp, patience: cmp.Or(o.patience, 5*time.Second), fault: f}
 	srv, err := d.open(ctx, dir, o.Log)
 	if err != nil {
 		return err
@@ -284,6 +286,11 @@ func (d *demo) settle(ctx context.Context, srv *Server, dir string) error {
 	if err := d.grantRoles(ctx, srv); err != nil {
 		return err
 	}
+	if d.state.App == nil { // also of a folder from before apps could ask
+		if d.state.App, err = registerApp(ctx, srv, d.anyPort); err != nil {
+			return err
+		}
+	}
 	d.state.complete()
 	return d.state.write(dir)
 }
@@ -300,7 +307,7 @@ func RefuseDemo(ctx context.Context, s *store.Store) error {
 func (d *demo) line(version string) DemoLine {
 	return DemoLine{
 		Contract: 1, Version: version, Base: d.base, Portal: d.base + "/", Console: d.base + "/console", SCIM: d.base + "/scim/v2", SCIMToken: d.state.Token,
-		IDP: d.idp.issuer, Mailbox: d.base + "/demo/mailbox", DirectoryCheck: d.base + "/demo/directory-check", Metrics: d.base + "/metrics", People: d.state.People,
+		IDP: d.idp.issuer, Mailbox: d.base + "/demo/mailbox", DirectoryCheck: d.base + "/demo/directory-check", Metrics: d.base + "/metrics", App: d.state.App, People: d.state.People,
 	}
 }
 
@@ -320,6 +327,9 @@ func announce(out io.Writer, asJSON bool, l DemoLine) error {
 		}
 	}
 	if err == nil {
+		_, err = fmt.Fprintf(out, "\n  An app that sends people here, for a second terminal (examples/app):\n\n%s\n", l.App.environment(l.Base, l.IDP+"/"))
+	}
+	if err == nil {
 		_, err = fmt.Fprintln(out, "\n  Ctrl-C ends it. Ways need no waiting time here; a real deployment lets new ones rest for a day.")
 	}
 	return err
@@ -336,6 +346,7 @@ func (d *demo) stories() []portal.Story {
 		{Name: message.Key("demo.story.forgot"), Text: message.Key("demo.story.forgot.text"), URL: "/demo/people"},
 		{Name: message.Key("demo.story.attack"), Text: message.Key("demo.story.attack.text"), URL: "/demo/attack"},
 		{Name: message.Key("demo.story.never"), Text: message.Key("demo.story.never.text"), URL: "/setup"},
+		{Name: message.Key("demo.story.app"), Text: message.Key("demo.story.app.text"), URL: "/demo/app"},
 		{Name: message.Key("demo.story.helpdesk"), Text: message.Key("demo.story.helpdesk.text"), URL: "/console"},
 		{Name: message.Key("demo.story.policy"), Text: message.Key("demo.story.policy.text"), URL: "/demo/policy"},
 	}
@@ -344,6 +355,7 @@ func (d *demo) stories() []portal.Story {
 // mount adds the demo's own pages.
 func (d *demo) mount(s *web.Site, srv *Server) error {
 	s.Handle(http.MethodGet, "/demo/people", d.people)
+	s.Handle(http.MethodGet, "/demo/app", d.appPage)
 	s.Handle(http.MethodGet, "/demo/attack", d.attackPage)
 	s.Handle(http.MethodPost, "/demo/attack", d.attack)
 	s.Handle(http.MethodGet, "/demo/policy", d.policyPage)

@@ -60,6 +60,7 @@ const demoDomain = "works.example"
 // demoState is what a data folder remembers beside the database: everything the JSON line must say again.
 type demoState struct {
 	Token  string    `json:"token"`
+	App    *demoApp  `json:"app,omitempty"`
 	People []*person `json:"people"`
 }
 

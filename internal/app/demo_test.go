@@ -155,7 +155,7 @@ func (e *exhibit) prove(v *visitor, p *person) {
 func TestTheDemoSaysInOneLineEverythingAProgramNeeds(t *testing.T) {
 	t.Parallel()
 	e := runDemo(t, DemoOptions{Version: "test"})
-	for _, key := range []string{"contract", "version", "base", "portal", "console", "scim", "scim_token", "idp", "mailbox", "directory_check", "metrics", "people"} {
+	for _, key := range []string{"contract", "version", "base", "portal", "console", "scim", "scim_token", "idp", "mailbox", "directory_check", "metrics", "app", "people"} {
 		if _, ok := e.raw[key]; !ok {
 			t.Errorf("the line lacks %q", key)
 		}
@@ -217,7 +217,7 @@ func TestTheDemoStoryOfAForgottenPassword(t *testing.T) {
 	e := runDemo(t, DemoOptions{})
 	ada := e.person("forgot")
 	v := e.w.visitor()
-	home := v.get("/").want(t, 200, "/", "Somebody forgot a password", "Somebody is under attack", "Somebody never registered", "The help desk", "administrator")
+	home := v.get("/").want(t, 200, "/", "Somebody forgot a password", "Somebody is under attack", "Somebody never registered", "The help desk", "An app sends people here", "administrator")
 	if !strings.Contains(home.HTML, `href="/demo/mailbox"`) {
 		t.Error("no way from the first page to the mailbox")
 	}

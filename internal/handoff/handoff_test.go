@@ -17,6 +17,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/regain-id/regain/internal/client"
+	"github.com/regain-id/regain/internal/event"
 	"github.com/regain-id/regain/internal/fault"
 	"github.com/regain-id/regain/internal/limit"
 	"github.com/regain-id/regain/internal/message"
@@ -285,12 +286,21 @@ func TestTheWayBackIsTrue(t *testing.T) {
 		t.Errorf("in a try: %d to %q", got.code, got.to)
 	}
 	// Who cancels while it is being written is led on, too; and who cancels too late goes back with what happened.
-	w.portal.stop = func() {}
+	w.portal.stop = func() error { return fault.New(fault.Over, message.Key("handoff.over")) }
 	if got := b.post(PathCancel, nil); got.to != "/reset" {
 		t.Errorf("cancelled while it is written: %d to %q", got.code, got.to)
 	}
-	w.portal.stop = func() { w.portal.outcomes[try] = w.done(w.ada, try) }
+	w.portal.stop = func() error {
+		w.portal.outcomes[try] = w.done(w.ada, try)
+		return fault.New(fault.Over, message.Key("handoff.over"))
+	}
 	w.tokensOf(w.hr.post(PathToken, w.hr.redemption(w.hr.codeOf(b.post(PathCancel, nil)))))
+	// What fails is not taken for an end.
+	b, _ = w.hr.sent()
+	w.portal.stop = func() error { return errCanary }
+	if got := b.post(PathCancel, nil); got.code != http.StatusInternalServerError || got.to != "" || strings.Contains(got.body, "canary") {
+		t.Errorf("cancelled, and it fails: %d to %q", got.code, got.to)
+	}
 	w.portal.stop = nil
 	// A try that took the place of the first is the one that is told of.
 	b, first := w.hr.sent()
@@ -299,6 +309,24 @@ func TestTheWayBackIsTrue(t *testing.T) {
 	w.portal.becomes(second, client.Outcome{Over: true})
 	if q := b.post(PathReturn, nil).query(t, cb); q.Get("error") != "access_denied" {
 		t.Errorf("the later try: %v", q)
+	}
+	// Nor is an older one told of when the later one began in another tab this very moment.
+	for name, o := range map[string]client.Outcome{"done": w.done(w.ada, "x"), "over": {Over: true}} {
+		b, first = w.hr.sent()
+		w.portal.becomes(first, o)
+		w.portal.asked = func() {
+			h := w.portal.begun[len(w.portal.begun)-1]
+			held, err := w.store.HandoffByCookie(t.Context(), h.Cookie)
+			if err == nil {
+				_, err = w.store.UpdateHandoff(t.Context(), held.ID, func(h *client.Handoff) ([]event.Event, error) { return nil, h.Begin("later", w.clock.now()) })
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		}
+		if got := b.post(PathReturn, nil); got.to != "/reset" {
+			t.Errorf("another try meanwhile, the first %s: %d to %q", name, got.code, got.to)
+		}
 	}
 	// What is not known is said to be not known, and registering is asked for without a try.
 	b, try = w.hr.sent()

@@ -80,7 +80,8 @@ type portal struct {
 	outcomes map[string]client.Outcome // by try; of registering: by ""
 	stopped  []string
 	begun    []client.Handoff
-	stop     func() // runs when somebody wants to end a try
+	stop     func() error // runs when somebody wants to end a try
+	asked    func()       // runs once, after the outcome of a try was asked for
 }
 
 func (p *portal) Begin(r *web.Request, h *client.Handoff) web.Page {
@@ -93,6 +94,10 @@ func (p *portal) Begin(r *web.Request, h *client.Handoff) web.Page {
 func (p *portal) Outcome(r *web.Request, h *client.Handoff) (client.Outcome, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if meanwhile := p.asked; meanwhile != nil {
+		p.asked = nil
+		defer meanwhile()
+	}
 	if h.Action != client.ActionRegister && r.Cookie("try") != h.Attempt {
 		return client.Outcome{Over: true}, nil
 	}
@@ -104,8 +109,7 @@ func (p *portal) Stop(r *web.Request, h *client.Handoff) error {
 	defer p.mu.Unlock()
 	p.stopped = append(p.stopped, h.Attempt)
 	if p.stop != nil {
-		p.stop()
-		return nil
+		return p.stop()
 	}
 	if o := p.outcomes[h.Attempt]; o.Status == "" {
 		o.Over = true

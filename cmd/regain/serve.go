@@ -133,7 +133,7 @@ func checkCommand(environ []string) *cobra.Command {
 }
 
 func keyCommand(environ []string) *cobra.Command {
-	cmd := &cobra.Command{Use: "key", Short: "Make, show and rotate the keys that seal people's data"}
+	cmd := &cobra.Command{Use: "key", Short: "Make, show and rotate the keys that seal people's data, and those that statements are signed with"}
 	load := configured(cmd, environ)
 	cmd.AddCommand(&cobra.Command{Use: "create FILE", Short: "Make a new key file, readable by you alone", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -156,6 +156,6 @@ func keyCommand(environ []string) *cobra.Command {
 				fmt.Fprintf(cmd.OutOrStdout(), "primary key %s; %d people's keys wrapped anew\n", id, n)
 			}
 			return err
-		})})
+		})}, signingCommand(load))
 	return cmd
 }

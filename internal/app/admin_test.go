@@ -49,11 +49,15 @@ func TestEveryChangeOfTheCommandLineIsRecordedWithOldAndNew(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		app, err := a.CreateApp(t.Context(), "The Shop", "", []string{"https://shop.example/"})
+		changes := func(c AppChange) {
+			t.Helper()
+			must(a.ChangeApp(t.Context(), "the-shop", c))
+		}
+		app, _, err := a.CreateApp(t.Context(), "The Shop", "", AppSettings{Returns: []string{"https://shop.example/"}}, nil)
 		must(err)
-		must(a.ChangeApp(t.Context(), "the-shop", AppChange{Name: "Shop", Disable: true}))
-		must(a.ChangeApp(t.Context(), "the-shop", AppChange{Name: "Shop", Disable: true})) // nothing new
-		must(a.ChangeApp(t.Context(), "the-shop", AppChange{Returns: []string{"https://new.example/"}, Enable: true}))
+		changes(AppChange{AppSettings: AppSettings{Name: "Shop"}, Disable: true})
+		changes(AppChange{AppSettings: AppSettings{Name: "Shop"}, Disable: true}) // nothing new
+		changes(AppChange{AppSettings: AppSettings{Returns: []string{"https://new.example/"}}, Enable: true})
 		must(a.DeleteApp(t.Context(), "the-shop"))
 		want := []string{
 			`app.created {"key":"the-shop","name":"The Shop","returns":["https://shop.example/"]}`,
@@ -105,10 +109,11 @@ func TestTheLongestAddressesOfAnAppFitItsEvents(t *testing.T) {
 		}
 		return all
 	}
-	if _, err := a.CreateApp(t.Context(), "Shop", "", long("a")); err != nil {
+	ecdsa := "ES256" // quicker to make than the default
+	if _, _, err := a.CreateApp(t.Context(), "Shop", "", AppSettings{Returns: long("a"), Redirects: long("c"), Alg: ecdsa}, nil); err != nil {
 		t.Fatal(err)
 	}
-	if err := a.ChangeApp(t.Context(), "shop", AppChange{Returns: long("b")}); err != nil {
+	if err := a.ChangeApp(t.Context(), "shop", AppChange{AppSettings: AppSettings{Returns: long("b"), Redirects: long("d")}}); err != nil {
 		t.Error(err)
 	}
 }

@@ -44,7 +44,7 @@ func TestACampaignInterruptsTheWayToAnAppOnATelephoneToo(t *testing.T) {
 		w.Write([]byte("<!doctype html><html lang=en><title>HR</title><main><h1>The HR portal</h1></main>"))
 	}))
 	defer hr.Close()
-	app, err := h.admin().CreateApp(t.Context(), "HR Portal", "", []string{hr.URL + "/start"})
+	app, _, err := h.admin().CreateApp(t.Context(), "HR Portal", "", AppSettings{Returns: []string{hr.URL + "/start"}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,7 +116,7 @@ var crooked = []string{"//evil.example", `/\evil.example`, "%2f%2fevil.example",
 
 func TestNoFormOfReturnToLeadsAnywhereButToARegisteredApp(t *testing.T) {
 	h := newHouse(t, estate{people: map[string][]method.Kind{"ada": {method.Email, method.SMS}}})
-	if _, err := h.admin().CreateApp(t.Context(), "HR", "hr", []string{"https://hr.alder.example/start"}); err != nil {
+	if _, _, err := h.admin().CreateApp(t.Context(), "HR", "hr", AppSettings{Returns: []string{"https://hr.alder.example/start"}}, nil); err != nil {
 		t.Fatal(err)
 	}
 	h.settle()

@@ -552,7 +552,7 @@ func TestAForeignHandleOpensNothing(t *testing.T) {
 func TestAPlainLinkAfterAHandoffEndsTheTie(t *testing.T) {
 	h := newHouse(t, estate{people: map[string][]method.Kind{"ada": {method.Email, method.SMS}}})
 	s := newShop(h.world, nil)
-	if _, err := h.admin().CreateApp(t.Context(), "HR", "hr", []string{"https://hr.alder.example/start"}); err != nil {
+	if _, _, err := h.admin().CreateApp(t.Context(), "HR", "hr", AppSettings{Returns: []string{"https://hr.alder.example/start"}}, nil); err != nil {
 		t.Fatal(err)
 	}
 	h.settle()

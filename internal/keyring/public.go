@@ -26,8 +26,8 @@ const (
 	maxRSA = 8192
 )
 
-// maxPublic is the longest file that is looked at for a public key, in bytes.
-const maxPublic = 64 << 10
+// MaxPublic is the longest text that is looked at for a public key, in bytes.
+const MaxPublic = 64 << 10
 
 // errPrivate says that somebody handed out what they must keep. The key is in no text of it.
 var errPrivate = errors.New("that is a private key: keep it, and give the public half")
@@ -44,8 +44,8 @@ func PublicJWK(text []byte) (kid, public string, err error) {
 }
 
 func readPublic(text []byte) (kid, public string, err error) {
-	if len(text) > maxPublic {
-		return "", "", fmt.Errorf("want at most %d bytes", maxPublic)
+	if len(text) > MaxPublic {
+		return "", "", fmt.Errorf("want at most %d bytes", MaxPublic)
 	}
 	text = bytes.TrimSpace(text)
 	if bytes.HasPrefix(text, []byte("-----BEGIN ")) {

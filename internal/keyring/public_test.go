@@ -148,7 +148,7 @@ func TestWhatIsNoPublicKeyToCheckSignaturesWithIsRefused(t *testing.T) {
 		"a point that is none": `{"kty":"EC","crv":"P-256","x":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAE","y":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAE"}`,
 		"Ed25519 that is cut":  `{"kty":"OKP","crv":"Ed25519","x":"AAAA"}`, "X25519": `{"kty":"OKP","crv":"X25519","x":"hSDwCYkwp1R0i33ctD73Wg2_Og0mOBr066SpjqqbTmo"}`,
 		"a request for a certificate": "-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----\n",
-		"PEM of nothing":              "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n", "far too long": good + strings.Repeat("\n", maxPublic),
+		"PEM of nothing":              "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n", "far too long": good + strings.Repeat("\n", MaxPublic),
 	} {
 		kid, key, err := PublicJWK([]byte(text))
 		if err == nil || kid != "" || key != "" {

@@ -61,7 +61,7 @@ func TestAnAppIsRegisteredShownChangedAndDeleted(t *testing.T) {
 		`error: not found`:             {"app", "delete", "gone"},
 		"nothing to change":            {"app", "change", "hr"},
 		"none of the others can be":    {"app", "change", "hr", "--enable", "--disable"},
-		`"return-to" not set`:          {"app", "create", "No Address"},
+		"[return-to redirect]":         {"app", "create", "No Address"},
 		"http is for loopback only":    {"app", "create", "Plain", "--return-to", "http://plain.example/"},
 		"no key can be made":           {"app", "create", "店", "--return-to", "https://a.example/"},
 		"want 1 to 40 small letters":   {"app", "create", "A", "--key", "A B", "--return-to", "https://a.example/"},

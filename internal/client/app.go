@@ -170,10 +170,6 @@ func (a *App) checkCredentials() error {
 	switch {
 	case a.Auth != AuthSecret && a.Auth != AuthKey:
 		return fmt.Errorf("authentication %q: want %s or %s", a.Auth, AuthSecret, AuthKey)
-	case a.Auth == AuthSecret && len(a.Keys) > 0:
-		return fmt.Errorf("a key: want authentication %s for it", AuthKey)
-	case a.Auth == AuthKey && len(a.Secrets) > 0:
-		return fmt.Errorf("a secret: want authentication %s for it", AuthSecret)
 	case len(a.Secrets) > MaxTokens || len(a.Keys) > MaxTokens:
 		return fmt.Errorf("at most %d secrets or keys live at a time", MaxTokens)
 	}

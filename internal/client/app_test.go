@@ -68,8 +68,6 @@ func TestAnAppThatAsksIsChecked(t *testing.T) {
 		"no algorithm":                    func(a *App) { a.Alg = "none" },
 		"a subject nobody knows":          func(a *App) { a.Subject = "email" },
 		"a start on http":                 func(a *App) { a.Initiate = "http://hr.example/" },
-		"a key beside secrets":            func(a *App) { a.Keys = []PublicKey{keyMade("a", noon)} },
-		"a secret beside keys":            func(a *App) { a.Auth, a.Secrets = AuthKey, []Token{secretMade('a', noon)} },
 		"three secrets":                   func(a *App) { a.Secrets = []Token{secretMade('a', noon), secretMade('b', noon), secretMade('c', noon)} },
 		"a secret without hash":           func(a *App) { a.Secrets = []Token{{ID: "a", Created: noon}} },
 		"a key without id":                func(a *App) { *a = *keyed(); a.Keys = []PublicKey{keyMade("", noon)} },

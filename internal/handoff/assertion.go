@@ -95,10 +95,10 @@ func (s *Service) judge(ctx context.Context, app *client.App, assertion string) 
 	case h.Typ != "" && !strings.EqualFold(h.Typ, "JWT") && !strings.EqualFold(h.Typ, "client-authentication+jwt"):
 		return errors.New("a token of another type")
 	}
-	if err := signedBy(app, h, assertion); err != nil {
+	now := s.Now()
+	if err := signedBy(app.LiveKeys(now), h, assertion); err != nil {
 		return err
 	}
-	now := s.Now()
 	until, err := c.window(now)
 	if err != nil {
 		return err
@@ -145,10 +145,10 @@ func (c *assertionClaims) window(now time.Time) (until time.Time, err error) {
 	return at(*c.Exp).Add(skew), nil
 }
 
-// signedBy reports whether one of the keys registered for an app signed an assertion, nil when one did. The kid picks the key,
-// where the assertion has one.
-func signedBy(app *client.App, h assertionHeader, assertion string) error {
-	for _, registered := range app.Keys {
+// signedBy reports whether one of the keys that are live for an app signed an assertion, nil when one did. The kid picks the
+// key, where the assertion has one.
+func signedBy(keys []client.PublicKey, h assertionHeader, assertion string) error {
+	for _, registered := range keys {
 		if h.Kid != "" && h.Kid != registered.ID {
 			continue
 		}

@@ -87,10 +87,16 @@ func createApp(load func() (config.Config, error)) *cobra.Command {
 		if len(made.Returns) > 0 {
 			fmt.Fprintf(w, "Link  %s/setup?return_to=%s\n", base, made.Key)
 		}
-		if made.Asks() {
-			fmt.Fprintf(w, "\nIssuer         %s\nClient id      %s\n", base, made.Key)
-			writeCredentials(w, c)
+		if !made.Asks() {
+			return nil
 		}
+		fmt.Fprintf(w, "\nIssuer         %s\nClient id      %s\n", base, made.Key)
+		writeCredentials(w, c)
+		text, err := c.Snippets(base, made)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(w, "\n%s", text)
 		return nil
 	})
 	return cmd

@@ -45,6 +45,11 @@ func TestAnAppThatAsksGetsASecretThatIsShownOnce(t *testing.T) {
 	if secret == "" || strings.Contains(made, "setup?return_to=") {
 		t.Errorf("got %s", made)
 	}
+	for _, want := range []string{"==== go: ", "==== ts: ", "==== curl: ", `"https://account.example.org"`, `"https://hr.example/cb"`} {
+		if _, programs, _ := strings.Cut(made, "shown this once.\n"); !strings.Contains(programs, want) {
+			t.Errorf("no %q in what an integrator needs:\n%s", want, programs)
+		}
+	}
 	shown := says(t, d, "asks for   reset\n  ID tokens  signed with ES256, people by a name that is pairwise to hr.example\n", "app", "show", "hr")
 	if strings.Count(shown, "  secret     made ") != 1 || !strings.Contains(shown, "works without end") || secretForm.MatchString(shown) || !strings.Contains(shown, "redirect   https://hr.example/cb\n") {
 		t.Errorf("got %s", shown)

@@ -77,6 +77,11 @@ type Credentials struct {
 	Ended      bool   // one that was still good had to go: more than two do not live
 }
 
+// Snippets is what an integrator needs of an app that has just been registered: programs with this deployment's addresses.
+func (c Credentials) Snippets(base string, a *client.App) (string, error) {
+	return snippets(base, a, c.Secret)
+}
+
 // ReadPublicKey reads the file of a public key.
 func ReadPublicKey(path string) ([]byte, error) { return readBounded(path, keyring.MaxPublic) }
 

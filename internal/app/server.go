@@ -298,6 +298,9 @@ func (srv *Server) sweep(ctx context.Context) {
 		if _, err := srv.Store.SweepSignIns(ctx, now); err != nil {
 			srv.setup.Log.WarnContext(ctx, "old sign-ins not swept", "err", err)
 		}
+		if _, _, err := srv.Store.SweepSigning(ctx, now); err != nil {
+			srv.setup.Log.WarnContext(ctx, "signing keys not rotated", "err", err)
+		}
 		if _, err := srv.Store.SweepLeaving(ctx, now); err != nil {
 			srv.setup.Log.WarnContext(ctx, "ways that were to be removed are still there", "err", err)
 		}

@@ -23,12 +23,15 @@ const (
 	giveUpAfter = 24 * time.Hour         // since it happened, of trying in vain
 	maxWaiting  = 20000                  // deliveries that wait for one client: beyond, it is not listening
 	whilePaused = 5 * time.Minute        // until a delivery to a paused stream is looked at again
-	inOrder     = 250 * time.Millisecond // until what waits for an earlier event is looked at again, at first
-	maxWait     = time.Minute            // and at most
+	firstWait   = 100 * time.Millisecond // until what has to let others go first is looked at again, at first
+	longestWait = 5 * time.Second        // and at most
 )
 
-// Handlers returns what does the work of this package. The lanes that run it should be its own: requests to others' servers
-// last as long as those please, up to ten seconds.
+// Kinds are the kinds of work that Handlers does. They are to be set aside from other work: requests to others' servers last
+// as long as those please, up to ten seconds.
+var Kinds = []string{string(event.RouteSignal), pushKind, webhookKind}
+
+// Handlers returns what does the work of this package.
 func (s *Service) Handlers() map[string]event.Handler {
 	return map[string]event.Handler{string(event.RouteSignal): s.expand, pushKind: s.push, webhookKind: s.post}
 }
@@ -171,8 +174,8 @@ func (s *Service) aboutStreams(ctx context.Context, e event.Event) (all event.Ex
 // to a client in the order in which things happened; one that was given up lets the next one pass.
 func (s *Service) turn(ctx context.Context, i event.Item, clientID string) error {
 	now := s.Now()
-	if wait, ok := s.lines.begin(clientID, now); !ok {
-		return event.Later{After: wait, Class: "client-waits"}
+	if wait, ok := s.lines.begin(ctx, clientID, now); !ok {
+		return event.Later{After: max(wait, shortly(i)), Class: "client-waits"}
 	}
 	if i.Event == "" {
 		return nil
@@ -186,11 +189,15 @@ func (s *Service) turn(ctx context.Context, i event.Item, clientID string) error
 	case err == nil && !earlier:
 		return nil
 	case err == nil:
-		err = event.Later{After: min(inOrder<<min(i.Tries, 8), maxWait), Class: "in-order"}
+		err = event.Later{After: shortly(i), Class: "in-order"}
 	}
 	s.lines.give(clientID)
 	return err
 }
+
+// shortly is how long something waits that has to let others go first: longer each time, or a crowd would keep the database
+// busy with being looked at.
+func shortly(i event.Item) time.Duration { return min(firstWait<<min(i.Tries, 10), longestWait) }
 
 // outcome is how a request went.
 type outcome struct {

@@ -523,3 +523,42 @@ func TestC10AWebhookTellsNoNameBeyondItsFormat(t *testing.T) {
 		must(t, w.s.DeleteReceiver(t.Context(), "hook-"+strings.ReplaceAll(string(format), "_", "-")))
 	}
 }
+
+// With the workers of a server: those that wait for a slow receiver are few, and the rest goes on.
+func TestC5ASlowReceiverKeepsNoOtherAndNoOtherWorkWaiting(t *testing.T) {
+	w := newWorld(t, storeOn(t), egress.Options{Allow: loopback, Timeout: time.Minute})
+	release := make(chan struct{})
+	slow := newEar(t, func(_ int, rw http.ResponseWriter, r *http.Request) {
+		select {
+		case <-release:
+		case <-r.Context().Done():
+		}
+		rw.WriteHeader(202)
+	})
+	t.Cleanup(func() { close(release) }) // before the server closes, which waits for its requests
+	const people = 30
+	told, code := make(chan struct{}, people), make(chan struct{}, people)
+	quick := newEar(t, func(_ int, rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(202); told <- struct{}{} })
+	w.stream("slow", slow.URL)
+	w.stream("quick", quick.URL)
+	for n := range people {
+		w.happened(w.person(fmt.Sprint("p", n)), event.PasswordChanged)
+	}
+	w.clock.walks = true
+	w.running(map[string]event.Handler{"code": func(context.Context, event.Item) error { code <- struct{}{}; return nil }})
+	for range people {
+		must(t, w.s.Put(t.Context(), store.Job{Kind: "code", Ref: newID()}))
+	}
+	for what, c := range map[string]chan struct{}{"event to the quick receiver": told, "code": code} {
+		for n := range people {
+			select {
+			case <-c:
+			case <-time.After(20 * time.Second):
+				t.Fatalf("no %s after the first %d", what, n)
+			}
+		}
+	}
+	if n := len(slow.all()); n > 4 {
+		t.Errorf("%d requests to the slow one at once", n)
+	}
+}

@@ -1,14 +1,15 @@
 package signal
 
 import (
+	"context"
 	"sync"
 	"time"
 
 	"github.com/regain-id/regain/internal/event"
 )
 
-// maxBusy is how many requests to one client are under way in one process: one that is slow keeps nobody else waiting.
-const maxBusy = 4
+// maxOfClient is how many requests to one client are under way at once in one process: it must not fill all lanes.
+const maxOfClient = 4
 
 // lines remembers how it goes with each client, so that one that does not answer is asked by one request at a time, seldomer
 // and seldomer, and not by everything that waits for it. It is of this process alone: what it forgets costs one request.
@@ -19,13 +20,37 @@ type lines struct {
 
 type line struct {
 	busy     int
-	failures int       // in a row
-	until    time.Time // nothing is sent before
+	failures int           // in a row
+	until    time.Time     // nothing is sent before
+	moved    chan struct{} // closed when a request ends
 }
 
-// begin says whether something may be sent to a client now, and if not, when to ask again. Whoever may calls end,
-// or give.
-func (l *lines) begin(client string, now time.Time) (wait time.Duration, ok bool) {
+// patience is how long a request waits for one before it to end: most are over in less, and looking at the database again
+// and again would cost more.
+const patience = 500 * time.Millisecond
+
+// begin says whether something may be sent to a client now, and if not, how long surely not. Whoever may calls end, or
+// give.
+func (l *lines) begin(ctx context.Context, client string, now time.Time) (wait time.Duration, ok bool) {
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	for {
+		wait, ok, moved := l.try(client, now)
+		if ok || moved == nil {
+			return wait, ok
+		}
+		select {
+		case <-moved:
+		case <-timer.C:
+			return 0, false
+		case <-ctx.Done():
+			return 0, false
+		}
+	}
+}
+
+// try is begin that does not wait: moved is closed when it is worth trying again.
+func (l *lines) try(client string, now time.Time) (wait time.Duration, ok bool, moved <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.all == nil {
@@ -33,29 +58,36 @@ func (l *lines) begin(client string, now time.Time) (wait time.Duration, ok bool
 	}
 	at := l.all[client]
 	if at == nil {
-		at = &line{}
-		l.all[client] = at
+		at = &line{moved: make(chan struct{})}
 	}
 	switch {
 	case now.Before(at.until):
-		return at.until.Sub(now), false
+		return at.until.Sub(now), false, nil
 	case at.failures > 0 && at.busy > 0: // one finds out for all
-		return time.Second, false
-	case at.busy >= maxBusy:
-		return 200 * time.Millisecond, false
+		return time.Second, false, nil
+	case at.busy >= maxOfClient:
+		return 0, false, at.moved
 	}
 	at.busy++
-	return 0, true
+	l.all[client] = at
+	return 0, true, nil
+}
+
+// leave ends a request to a client.
+func (l *lines) leave(client string, at *line) {
+	at.busy--
+	close(at.moved)
+	at.moved = make(chan struct{})
+	if at.busy == 0 && at.failures == 0 {
+		delete(l.all, client) // only those that fail or are at work are kept
+	}
 }
 
 // give takes back a begin after which nothing was sent.
 func (l *lines) give(client string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	at := l.all[client]
-	if at.busy--; at.busy == 0 && at.failures == 0 {
-		delete(l.all, client)
-	}
+	l.leave(client, l.all[client])
 }
 
 // end notes how a request went: answered is that the client is there and speaks our language, whatever it thinks of this
@@ -64,13 +96,13 @@ func (l *lines) end(client string, answered bool, least time.Duration, now time.
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	at := l.all[client]
-	at.busy--
-	if answered {
+	defer l.leave(client, at)
+	switch {
+	case answered:
 		at.failures, at.until = 0, time.Time{}
-		if at.busy == 0 {
-			delete(l.all, client) // only those that fail or are at work are kept
-		}
 		return 0
+	case now.Before(at.until): // one that was sent at the same time has said so
+		return max(at.until.Sub(now), least)
 	}
 	wait := max(event.Backoff(at.failures), least)
 	at.failures++

@@ -57,15 +57,19 @@ func ok[T any](t testing.TB) func(T, error) T {
 
 func newID() string { return uuid.Must(uuid.NewV7()).String() }
 
-// clock is a clock that only the test moves.
+// clock is a clock that the test moves.
 type clock struct {
-	mu sync.Mutex
-	at time.Time
+	mu    sync.Mutex
+	at    time.Time
+	walks bool // it goes by itself, for what is measured
 }
 
 func (c *clock) now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.walks {
+		return time.Now().UTC()
+	}
 	return c.at
 }
 

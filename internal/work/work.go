@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -29,10 +30,14 @@ type Queue interface {
 }
 
 // Config is what a Pool is made of. Lanes is how many items are worked on at once; 0 means 8.
+//
+// Work of the kinds in Aside lasts as long as strangers please, as a request to somebody's server does. It has as many lanes
+// of its own and takes none of the others, so that a code somebody waits for never stands behind it.
 type Config struct {
 	Queue    Queue
 	Handlers map[string]event.Handler
-	Owner    string // names this process in leases
+	Aside    []string // kinds; those without a handler are passed over
+	Owner    string   // names this process in leases
 	Lanes    int
 	Lease    time.Duration // 0 means 60 seconds; a handler is cancelled shortly before it ends
 	Now      func() time.Time
@@ -43,7 +48,7 @@ type Config struct {
 // Pool runs handlers until its context ends.
 type Pool struct {
 	Config
-	kinds []string
+	kinds, aside []string
 }
 
 // New returns a pool.
@@ -59,13 +64,42 @@ func New(c Config) *Pool {
 	}
 	p := &Pool{Config: c}
 	for k := range c.Handlers {
-		p.kinds = append(p.kinds, k)
+		if slices.Contains(c.Aside, k) {
+			p.aside = append(p.aside, k)
+		} else {
+			p.kinds = append(p.kinds, k)
+		}
 	}
 	return p
 }
 
 // Run works until ctx ends and every handler that was started has returned.
 func (p *Pool) Run(ctx context.Context) {
+	if len(p.aside) == 0 {
+		p.run(ctx, p.kinds, p.Queue.Wake())
+		return
+	}
+	// A hint says nothing of the kind of the new work, and goes to one who waits: it is passed on to both.
+	here, there := make(chan struct{}, 1), make(chan struct{}, 1)
+	var running sync.WaitGroup
+	running.Go(func() { p.run(ctx, p.kinds, here) })
+	running.Go(func() { p.run(ctx, p.aside, there) })
+	for ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case <-p.Queue.Wake():
+			for _, c := range []chan struct{}{here, there} {
+				select {
+				case c <- struct{}{}:
+				default: // a hint is waiting already
+				}
+			}
+		}
+	}
+	running.Wait()
+}
+
+func (p *Pool) run(ctx context.Context, kinds []string, wake <-chan struct{}) {
 	free := make(chan struct{}, p.Lanes)
 	var running sync.WaitGroup
 	defer running.Wait()
@@ -78,7 +112,7 @@ func (p *Pool) Run(ctx context.Context) {
 		room := p.Lanes - len(free)
 		n := 0
 		if room > 0 {
-			items, err := p.Queue.Claim(ctx, p.Now(), p.Owner, p.kinds, room, p.Lease)
+			items, err := p.Queue.Claim(ctx, p.Now(), p.Owner, kinds, room, p.Lease)
 			if err != nil && ctx.Err() == nil {
 				p.Log.WarnContext(ctx, "work not claimed", "err", err)
 			}
@@ -101,7 +135,7 @@ func (p *Pool) Run(ctx context.Context) {
 		}
 		select {
 		case <-ctx.Done():
-		case <-p.Queue.Wake():
+		case <-wake:
 		case <-tick.C:
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -109,4 +110,62 @@ func TestTheBackOffDoublesUpToFiveMinutes(t *testing.T) {
 			t.Errorf("Backoff(%d) = %s, want %s", tries, got, want)
 		}
 	}
+}
+
+func TestWorkSetAsideKeepsNoOtherWaiting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := &byKind{queue{said: map[string]string{}, wake: make(chan struct{}, 1), notYet: map[string]time.Time{}}}
+		release := make(chan struct{})
+		slow := func(context.Context, event.Item) error { <-release; return nil }
+		p := New(Config{Queue: q, Owner: "t", Lanes: 2, Now: time.Now, Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Aside: []string{"slow", "nobody's"},
+			Handlers: map[string]event.Handler{"slow": slow, "quick": func(context.Context, event.Item) error { return nil }}})
+		for _, id := range []string{"s1", "s2", "s3", "s4"} {
+			q.items = append(q.items, event.Item{ID: id, Kind: "slow"})
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() { p.Run(ctx); close(ended) }()
+		synctest.Wait()
+		started := time.Now()
+		q.mu.Lock()
+		q.items = append(q.items, event.Item{ID: "q", Kind: "quick"})
+		q.mu.Unlock()
+		q.wake <- struct{}{}
+		synctest.Wait()
+		if q.said["q"] != "done " || !time.Now().Equal(started) {
+			t.Errorf("after %s: %q, want it done at once", time.Since(started), q.said["q"])
+		}
+		q.mu.Lock()
+		if n := len(q.items); n != 2 {
+			t.Errorf("%d slow ones wait, want 2: they have two lanes", n)
+		}
+		q.mu.Unlock()
+		close(release)
+		time.Sleep(time.Minute)
+		cancel()
+		<-ended
+		for _, id := range []string{"s1", "s2", "s3", "s4"} {
+			if q.said[id] != "done " {
+				t.Errorf("%s: %q", id, q.said[id])
+			}
+		}
+	})
+}
+
+// byKind is a queue that gives away what it is asked for, as the real one does.
+type byKind struct{ queue }
+
+func (q *byKind) Claim(_ context.Context, now time.Time, _ string, kinds []string, n int, _ time.Duration) ([]event.Item, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	var out, rest []event.Item
+	for _, i := range q.items {
+		if len(out) < n && slices.Contains(kinds, i.Kind) && !q.notYet[i.ID].After(now) {
+			out = append(out, i)
+		} else {
+			rest = append(rest, i)
+		}
+	}
+	q.items = rest
+	return out, nil
 }

@@ -37,7 +37,7 @@ func command(ctx context.Context, args, environ []string, stdout, stderr io.Writ
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	root.AddCommand(demoCommand(), serveCommand(environ), checkCommand(environ), migrateCommand(environ), connectorCommand(environ), appCommand(environ), policyCommand(environ),
+	root.AddCommand(demoCommand(), serveCommand(environ), checkCommand(environ), migrateCommand(environ), connectorCommand(environ), appCommand(environ), receiverCommand(environ), policyCommand(environ),
 		personCommand(environ), roleCommand(environ), consoleCommand(environ), keyCommand(environ), importCommand(), configCommand(environ), versionCommand())
 	return root.ExecuteContext(ctx)
 }

@@ -302,14 +302,29 @@ const (
 
 // Check reports the first thing wrong with a stream of a receiver.
 func (s *Stream) Check(r *Receiver) error {
+	if s.Delivery == DeliverPush {
+		if err := r.MayPush(s.Endpoint); err != nil {
+			return err
+		}
+	}
+	return s.check(r)
+}
+
+// CheckChange is Check for a stream that was there before. One whose receiver lost the host it is pushed to can still be
+// paused or turned to poll; nothing is pushed to it.
+func (s *Stream) CheckChange(r *Receiver, before *Stream) error {
+	if s.Delivery == before.Delivery && s.Endpoint == before.Endpoint {
+		return s.check(r)
+	}
+	return s.Check(r)
+}
+
+func (s *Stream) check(r *Receiver) error {
 	if r.Kind != ReceiverSSF {
 		return fmt.Errorf("streams are of kind %s", ReceiverSSF)
 	}
 	switch s.Delivery {
 	case DeliverPush:
-		if err := r.MayPush(s.Endpoint); err != nil {
-			return err
-		}
 	case DeliverPoll:
 		if s.Endpoint != "" || s.Authorization != "" {
 			return errors.New("an address and a header are of delivery by push")

@@ -37,6 +37,7 @@ func (c Config) Check() error {
 	k.link(c.Link)
 	k.mail(c.Mail)
 	k.sms(c.SMS)
+	k.receivers(c.Receivers)
 	if c.SecurityContact != "" {
 		k.mailAddress("security_contact", c.SecurityContact)
 	}
@@ -301,6 +302,21 @@ func (k *checker) mail(m Mail) {
 func (k *checker) mailAddress(key, s string) {
 	if a, err := mail.ParseAddress(s); err != nil || strings.ContainsAny(s, "\r\n") || !strings.Contains(a.Address, "@") {
 		k.fault(key, "want a mail address, have %q", s)
+	}
+}
+
+// linkLocal is where machines of a cloud find their own credentials, and where no receiver stands.
+var linkLocal = []netip.Prefix{netip.MustParsePrefix("169.254.0.0/16"), netip.MustParsePrefix("fe80::/10")}
+
+func (k *checker) receivers(r Receivers) {
+	for i, p := range r.Allow {
+		key := "receivers.allow." + strconv.Itoa(i)
+		switch {
+		case !p.IsValid() || p.Bits() == 0:
+			k.fault(key, "would let events go to every address there is: want the addresses of your receivers")
+		case slices.ContainsFunc(linkLocal, p.Overlaps):
+			k.fault(key, "has link-local addresses in it: machines of a cloud get their credentials there")
+		}
 	}
 }
 

@@ -39,11 +39,12 @@ type Config struct {
 	Directories []Directory `key:"directories"`
 	// Where people and staff sign in: OpenID Connect providers. Default none: nobody signs in, and ways are only
 	// provisioned. With several, people choose.
-	IDPs     []IDP    `key:"idps"`
-	Link     Link     `key:"link"`
-	Mail     Mail     `key:"mail"`
-	SMS      SMS      `key:"sms"`
-	Password Password `key:"password"`
+	IDPs      []IDP     `key:"idps"`
+	Link      Link      `key:"link"`
+	Mail      Mail      `key:"mail"`
+	SMS       SMS       `key:"sms"`
+	Password  Password  `key:"password"`
+	Receivers Receivers `key:"receivers"`
 	// A YAML file of policy rules, applied once for each new content. Default none: the rules in the database stay.
 	PolicyFile string `key:"policy_file"`
 	// The mail address told when somebody says "this was not me". Default none: it stands in the events only.
@@ -301,6 +302,13 @@ type Webhook struct {
 	Secret Secret `key:"secret"`
 	// Whether the address may be private (10.0.0.0/8, loopback, …). Default false: such a target is refused on connect.
 	AllowPrivate bool `key:"allow_private"`
+}
+
+// Receivers are other systems that hear what happened; `regain receiver create` registers them.
+type Receivers struct {
+	// Private addresses or networks that events may be sent to. Default none: whatever a receiver's name resolves to, only
+	// public addresses are connected to. Name single machines: who registers a receiver chooses what in here is asked.
+	Allow []netip.Prefix `key:"allow"`
 }
 
 // Password is what every new password must satisfy, beside the policy and the directory's own rules.

@@ -535,7 +535,7 @@ func TestC5ASlowReceiverKeepsNoOtherAndNoOtherWorkWaiting(t *testing.T) {
 		}
 		rw.WriteHeader(202)
 	})
-	t.Cleanup(func() { close(release) }) // before the server closes, which waits for its requests
+	defer close(release) // before the workers end: they wait for their requests
 	const people = 30
 	told, code := make(chan struct{}, people), make(chan struct{}, people)
 	quick := newEar(t, func(_ int, rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(202); told <- struct{}{} })

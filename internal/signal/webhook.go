@@ -142,24 +142,35 @@ func (s *Service) disable(ctx context.Context, r *client.Receiver, now time.Time
 const testLife = 10 * time.Minute
 
 // Test has a receiver told something that means nothing, so that staff see whether the way works: a webhook of type test,
-// or a verification event on every stream that is enabled. How it went, Health tells. fault.NotFound when there is no such receiver;
-// fault.Conflict when it is disabled or has no such stream.
+// or a verification event on every stream that is enabled. How it went, Health tells. fault.NotFound when there is no such
+// receiver; fault.Conflict when it is disabled or has no such stream.
 func (s *Service) Test(ctx context.Context, key string) error {
-	r, err := s.Store.Receiver(ctx, key)
+	return Test(ctx, s.Store, key, s.Now())
+}
+
+// Testing is what Test needs of a store.
+type Testing interface {
+	Receiver(ctx context.Context, key string) (*client.Receiver, error)
+	StreamsOf(ctx context.Context, receiver string) ([]client.Stream, error)
+	PutDelivery(ctx context.Context, kind, ref string, now, until time.Time) error
+}
+
+// Test is Service.Test for who has the store alone: a server that runs does the rest.
+func Test(ctx context.Context, store Testing, key string, now time.Time) error {
+	r, err := store.Receiver(ctx, key)
 	if err != nil {
 		return err
 	}
 	if r == nil {
 		return fault.Wrap(fault.NotFound, message.Key("error.not_found"), fmt.Errorf("receiver %q", key))
 	}
-	now := s.Now()
 	if r.Disabled {
 		return fault.Wrap(fault.Conflict, message.Key("error.conflict"), fmt.Errorf("receiver %s is disabled", r.Key))
 	}
 	if r.Kind == client.ReceiverWebhook {
-		return s.Store.PutDelivery(ctx, webhookKind, makeRef(r.ID, testEvent, ""), now, now.Add(testLife))
+		return store.PutDelivery(ctx, webhookKind, makeRef(r.ID, testEvent, ""), now, now.Add(testLife))
 	}
-	streams, err := s.Store.StreamsOf(ctx, r.ID)
+	streams, err := store.StreamsOf(ctx, r.ID)
 	if err != nil {
 		return err
 	}
@@ -167,7 +178,7 @@ func (s *Service) Test(ctx context.Context, key string) error {
 	for n := range streams {
 		if st := &streams[n]; st.Status == client.StreamEnabled {
 			none = false
-			if err := s.Store.PutDelivery(ctx, kindOfStream(st), makeRef(st.ID, verification, ""), now, now.Add(testLife)); err != nil {
+			if err := store.PutDelivery(ctx, kindOfStream(st), makeRef(st.ID, verification, ""), now, now.Add(testLife)); err != nil {
 				return err
 			}
 		}

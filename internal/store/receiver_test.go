@@ -178,7 +178,11 @@ func TestWhatWaitsForAStreamFollowsIt(t *testing.T) {
 		}
 		change(noon.Add(time.Minute), func(v *client.Stream) { v.Status = client.StreamPaused })
 		count(t, s, 4, `SELECT count(*) FROM work WHERE not_before = $1`, noon.Add(time.Hour).UnixMicro())
-		change(noon.Add(2*time.Minute), func(v *client.Stream) { v.Status = client.StreamEnabled })
+		ok[*client.Receiver](t)(s.UpdateReceiver(t.Context(), r.Key, func(r *client.Receiver) ([]event.Event, error) { r.Hosts = nil; return nil, nil }))
+		change(noon.Add(2*time.Minute), func(v *client.Stream) { v.Status = client.StreamEnabled }) // though its host is none of the receiver's any more
+		if _, err := s.UpdateStream(t.Context(), one.ID, func(v *client.Stream) ([]event.Event, error) { v.Endpoint += "x"; return nil, nil }); !fault.Is(err, fault.Invalid) {
+			t.Errorf("another address at a host that was taken away: %v", err)
+		}
 		count(t, s, 2, `SELECT count(*) FROM work WHERE not_before = $1`, noon.Add(2*time.Minute).UnixMicro())
 		change(noon.Add(3*time.Minute), func(v *client.Stream) { v.Delivery, v.Endpoint, v.Authorization = client.DeliverPoll, "", "" })
 		count(t, s, 2, `SELECT count(*) FROM work WHERE kind = 'set-poll'`)

@@ -45,10 +45,10 @@ func plainStream(v client.Stream) client.Stream {
 	return v
 }
 
-// streamRow is a stream of a receiver as stored, but for id, version and receiver.
-func (s *Store) streamRow(v *client.Stream, r *client.Receiver) ([]any, error) {
-	if err := v.Check(r); err != nil {
-		return nil, fault.Wrap(fault.Invalid, message.Key("error.bad_request"), err)
+// streamRow is a stream as stored, but for id, version and receiver, unless it was found wrong.
+func (s *Store) streamRow(v *client.Stream, wrong error) ([]any, error) {
+	if wrong != nil {
+		return nil, fault.Wrap(fault.Invalid, message.Key("error.bad_request"), wrong)
 	}
 	requested, err := jsonOf(v.Requested)
 	if err := errors.Join(err, allStorable(append([]string{v.Endpoint, v.Description, v.Reason}, v.Requested...)...)); err != nil {
@@ -117,7 +117,7 @@ func (s *Store) CreateStream(ctx context.Context, v *client.Stream, events ...ev
 			return events, nil
 		},
 		func(m making) (change, error) {
-			row, err := s.streamRow(v, m.of)
+			row, err := s.streamRow(v, v.Check(m.of))
 			return change{
 				// The receiver's version moves, so that of several who make its last stream at once one is counted first.
 				first: statement(`UPDATE receivers SET version = version + 1 WHERE id = $1 AND version = $2`, m.of.ID, m.of.Version),
@@ -174,7 +174,7 @@ func (s *Store) UpdateStream(ctx context.Context, id string, fn func(*client.Str
 			return events, nil
 		},
 		func(c changing) (change, error) {
-			row, err := s.streamRow(&c.after, c.of)
+			row, err := s.streamRow(&c.after, c.after.CheckChange(c.of, &c.before))
 			result = c.after
 			result.Version++
 			return change{

@@ -2,6 +2,7 @@ package signal
 
 import (
 	"net/http"
+	"time"
 
 	"github.com/regain-id/regain/internal/client"
 	"github.com/regain-id/regain/internal/keyring"
@@ -23,8 +24,9 @@ const (
 // api is the side of the service that receivers call.
 type api struct {
 	*Service
-	gate  gate
-	polls waiting
+	gate        gate
+	polls       waiting
+	wait, every time.Duration // of polling
 }
 
 // HTTP answers below PathSSF: the key set, and for receivers with an access token their streams, the status and subjects of
@@ -37,9 +39,13 @@ type api struct {
 //	/ssf/verify    POST                             SSF 1.0 §8.1.4
 //	/ssf/poll/ID   POST                             RFC 8936 §2
 func (s *Service) HTTP() http.Handler {
-	a := &api{Service: s}
+	a := &api{Service: s, wait: pollWait, every: pollEvery}
+	return a.routes()
+}
+
+func (a *api) routes() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET "+pathJWKS, s.jwks)
+	mux.HandleFunc("GET "+pathJWKS, a.jwks)
 	manage, read := []client.Scope{client.ScopeManage}, []client.Scope{client.ScopeManage, client.ScopeRead}
 	for pattern, route := range map[string]struct {
 		scopes []client.Scope
@@ -64,7 +70,7 @@ func (s *Service) HTTP() http.Handler {
 				err = route.answer(w, r, who)
 			}
 			if err != nil {
-				s.answerFault(w, r, err)
+				a.answerFault(w, r, err)
 			}
 		})
 	}

@@ -28,7 +28,7 @@ const (
 
 // How long a request waits for an event, and how often it looks: any replica may commit one. A server that stops lets
 // requests end for ten seconds.
-var (
+const (
 	pollWait  = 8 * time.Second
 	pollEvery = time.Second
 )
@@ -161,7 +161,7 @@ func (a *api) collect(ctx context.Context, stream string, who *client.Receiver, 
 		return answer, err
 	}
 	defer a.polls.end(stream)
-	until, tick := time.NewTimer(pollWait), time.NewTicker(pollEvery)
+	until, tick := time.NewTimer(a.wait), time.NewTicker(a.every)
 	defer until.Stop()
 	defer tick.Stop()
 	for {

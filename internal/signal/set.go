@@ -31,6 +31,7 @@ const (
 	caepEvents = "https://schemas.openid.net/secevent/caep/event-type/"
 	riscEvents = "https://schemas.openid.net/secevent/risc/event-type/"
 	ssfEvents  = "https://schemas.openid.net/secevent/ssf/event-type/"
+	sseEvents  = "https://schemas.openid.net/secevent/sse/event-type/" // of the drafts before SSF
 )
 
 // uri is what an event type is called on the wire; "" for a name there is not.
@@ -122,8 +123,13 @@ func (s *Service) Set(ctx context.Context, st *client.Stream, r *client.Receiver
 		}
 		c.Issued, c.Txn = e.At.Unix(), txn(e)
 	}
-	if st.Profile == client.ProfileSSE {
-		facts["subject"], c.Subject = c.Subject, nil
+	if st.Profile == client.ProfileSSE { // the drafts of 2021: SSE 1.0 §7.1.4.1, §11.1.2
+		if e, about := strings.CutPrefix(type_, ssfEvents); about {
+			type_ = sseEvents + e // a stream was no subject then
+		} else {
+			facts["subject"] = c.Subject
+		}
+		c.Subject = nil
 	}
 	c.Events = map[string]map[string]any{type_: facts}
 	token, err = s.sign(ctx, c)

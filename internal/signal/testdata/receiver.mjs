@@ -10,6 +10,7 @@ import { compactVerify, createLocalJWKSet, decodeProtectedHeader } from '../../a
 const CAEP = 'https://schemas.openid.net/secevent/caep/event-type/';
 const RISC = 'https://schemas.openid.net/secevent/risc/event-type/';
 const SSF = 'https://schemas.openid.net/secevent/ssf/event-type/';
+const SSE = 'https://schemas.openid.net/secevent/sse/event-type/'; // of the drafts before SSF 1.0
 const PUSH = 'urn:ietf:rfc:8935';
 const POLL = 'urn:ietf:rfc:8936';
 const CREDENTIALS = ['password', 'pin', 'x509', 'fido2-platform', 'fido2-roaming', 'fido-u2f', 'verifiable-credential', 'phone-voice', 'phone-sms', 'app'];
@@ -139,11 +140,13 @@ async function judge(jws, stream) {
   let subject = set.sub_id;
   if (old) {
     must(set.sub_id === undefined, 'the older shape has its subject inside the event');
+    must(!type.startsWith(SSF), 'the older shape has other names');
     subject = event.subject;
     delete event.subject;
   }
-  known(subject, ['format', 'iss', 'sub', 'email', 'id'], 'subject');
-  if (type.startsWith(SSF)) {
+  if (type.startsWith(SSE)) {
+    must(old && subject === undefined, 'an older name, or a subject with it');
+  } else if (type.startsWith(SSF)) {
     known(subject, ['format', 'id'], 'subject');
     must(subject.format === 'opaque' && subject.id === doc.stream_id, 'the subject is not the stream');
   } else {
@@ -184,9 +187,11 @@ function judgeEvent(type, event, stream) {
     case `${RISC}account-credential-change-required`:
       known(event, caep, type); // RISC 1.0 asks for none of them, and forbids none
       return judgeCAEP();
+    case `${SSE}verification`:
     case `${SSF}verification`:
       known(event, ['state'], type);
       return must(event.state === stream.state, `state ${event.state}, want ${stream.state}`, 'invalid_state');
+    case `${SSE}stream-updated`:
     case `${SSF}stream-updated`:
       known(event, ['status', 'reason'], type);
       must(['enabled', 'paused', 'disabled'].includes(event.status), 'status');

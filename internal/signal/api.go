@@ -113,7 +113,7 @@ func (s *Service) metadata() map[string]any {
 // jwks answers with the keys that events are signed with: those of before and of after the next rotation, too. They sign
 // nothing else, so that an ID token of ours can never pass for an event or the other way round.
 func (s *Service) jwks(w http.ResponseWriter, r *http.Request) {
-	keys, err := s.Signing.SigningKeys(r.Context(), keyring.ForEvents)
+	keys, err := s.eventKeys(r.Context())
 	if err != nil {
 		s.answerFault(w, r, err)
 		return

@@ -53,6 +53,16 @@ func TestTheKeySetHoldsPublicRSAKeysOfEventsOnly(t *testing.T) {
 	}
 }
 
+func TestTheFirstWhoReadsTheKeysFindsOne(t *testing.T) {
+	w := newWire(t)
+	w.signers.keys = nil
+	for range 2 {
+		if a := w.ask(http.MethodGet, "/ssf/jwks", ""); a.status != http.StatusOK || strings.Count(a.body, `"kid"`) != 1 {
+			t.Errorf("%d: %s", a.status, a.body)
+		}
+	}
+}
+
 func TestAReceiverGetsATokenByHeaderOrBody(t *testing.T) {
 	w := newWire(t)
 	w.receiver("crm", client.FormatOpaque)

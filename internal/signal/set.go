@@ -169,14 +169,30 @@ func aboutStream(name, arg string) map[string]any {
 	return facts
 }
 
+// eventKeys returns the RS256 keys of events, and makes them where there are none yet: before a receiver reads them, or the
+// first event is signed.
+func (s *Service) eventKeys(ctx context.Context) ([]keyring.SigningKey, error) {
+	read := func() ([]keyring.SigningKey, error) {
+		keys, err := s.Signing.SigningKeys(ctx, keyring.ForEvents)
+		return slices.DeleteFunc(slices.Clone(keys), func(k keyring.SigningKey) bool { return k.Alg != keyring.RS256 }), err
+	}
+	keys, err := read()
+	if _, found := keyring.Signer(keys); err != nil || found {
+		return keys, err
+	}
+	if err := s.Signing.EnsureSigning(ctx, keyring.ForEvents, keyring.RS256, s.Now()); err != nil {
+		return nil, err
+	}
+	return read()
+}
+
 // sign makes a JWS in the compact form, by the RS256 key for events: the CAEP interoperability profile asks for that
 // algorithm (§2.6).
 func (s *Service) sign(ctx context.Context, c claims) (string, error) {
-	keys, err := s.Signing.SigningKeys(ctx, keyring.ForEvents)
+	keys, err := s.eventKeys(ctx)
 	if err != nil {
 		return "", err
 	}
-	keys = slices.DeleteFunc(slices.Clone(keys), func(k keyring.SigningKey) bool { return k.Alg != keyring.RS256 })
 	key, found := keyring.Signer(keys)
 	if !found {
 		return "", errors.New("no key to sign events with")

@@ -26,6 +26,7 @@ import (
 //	nginx run, caddy run     is a server that sends people here; so is "js run"
 //	html link, js page       is a link to here, and a script that makes one on somebody else's page
 //	go, ts, py, cs verify    tells a good webhook from a bad one; "http webhook" is a good one
+//	http ssf, http token     is sent to a server of this code by a receiver, and "json event" is what it gets
 //	… elsewhere              is for a system that cannot be had here; its addresses are looked at
 type guideBlock struct {
 	info, text string
@@ -37,6 +38,7 @@ var guideInfos = regexp.MustCompile("^(" + strings.Join([]string{
 	"text request", "json metadata", "json token", "json refused", "sh real", "sh run",
 	"nginx run", "caddy run", "js run", "html link", "js page", "[a-z]+ elsewhere", // links.md
 	"go verify", "ts verify", "py verify", "cs verify", "http webhook", // webhooks.md
+	"http ssf", "http token", "json event", // ssf.md
 }, "|") + ")$")
 
 var guideFence = regexp.MustCompile("(?ms)^```([a-z ]*)\n(.*?)^```$")

@@ -112,6 +112,8 @@ func TestWhoIsNoReceiverGetsNoToken(t *testing.T) {
 		{"no basic header", form, "Bearer " + secret, 401, "invalid_client"},
 		{"two names", form + "&client_id=gone", basic("crm", secret), 401, "invalid_client"},
 		{"header and body", form + "&client_secret=" + secret, basic("crm", secret), 400, "invalid_request"},
+		{"a name twice", form + "&client_id=crm&client_id=gone&client_secret=" + secret, "", 400, "invalid_request"},
+		{"a secret twice", form + "&client_id=crm&client_secret=x&client_secret=" + secret, "", 400, "invalid_request"},
 		{"no scope of ours", form + "&scope=openid", basic("crm", secret), 400, "invalid_scope"},
 	} {
 		headers := []string{"Content-Type", formType}

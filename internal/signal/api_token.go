@@ -23,7 +23,7 @@ const (
 )
 
 // ClientCredentials answers a request at the token endpoint for an access token of a receiver (RFC 6749 §4.4). form is the
-// body, in which each parameter stands once. The receiver authenticates by its key and one of its secrets, in the header or
+// body. The receiver authenticates by its key and one of its secrets, in the header or
 // in the body (§2.3.1). Scopes that are not asked for are granted both; those we do not know are passed over, and the answer
 // says which were granted (§3.3).
 func (s *Service) ClientCredentials(w http.ResponseWriter, r *http.Request, form url.Values) {
@@ -76,6 +76,9 @@ var errClient = &refusal{status: http.StatusUnauthorized, code: "invalid_client"
 // credentials reads who asks: by the header or by the body, not by both.
 func credentials(r *http.Request, form url.Values) (key, secret string, err error) {
 	headers := r.Header.Values("Authorization")
+	if len(form["client_id"]) > 1 || len(form["client_secret"]) > 1 || len(form["scope"]) > 1 {
+		return "", "", &refusal{status: http.StatusBadRequest, text: "a parameter came more than once"}
+	}
 	if len(headers) == 0 {
 		if key, secret = form.Get("client_id"), form.Get("client_secret"); key == "" || secret == "" {
 			return "", "", errClient

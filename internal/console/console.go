@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/regain-id/regain/internal/account"
+	"github.com/regain-id/regain/internal/client"
 	"github.com/regain-id/regain/internal/event"
 	"github.com/regain-id/regain/internal/limit"
 	"github.com/regain-id/regain/internal/message"
@@ -51,11 +53,30 @@ type Names interface {
 	NamesOf(ctx context.Context, people []string) (map[string]string, error)
 }
 
+// Apps are the apps that send people here, or that people may go back to.
+type Apps interface {
+	Apps(ctx context.Context) ([]client.App, error)
+	App(ctx context.Context, key string) (*client.App, error)
+	UpdateApp(ctx context.Context, key string, change func(*client.App) ([]event.Event, error)) (*client.App, error)
+}
+
+// Receivers are the systems that hear what happened.
+type Receivers interface {
+	Receivers(ctx context.Context) ([]client.Receiver, error)
+	Receiver(ctx context.Context, key string) (*client.Receiver, error)
+	UpdateReceiver(ctx context.Context, key string, change func(*client.Receiver) ([]event.Event, error)) (*client.Receiver, error)
+	StreamsOf(ctx context.Context, receiver string) ([]client.Stream, error)
+	// Health returns how deliveries to receivers or streams went of late, in the order asked for.
+	Health(ctx context.Context, clients ...string) ([]client.Health, error)
+}
+
 // Store is everything the rooms ask for.
 type Store interface {
 	Finder
 	Reader
 	Names
+	Apps
+	Receivers
 	// KeepStaff notes that a page for staff is about to be shown in a session, and reports whether it may be.
 	KeepStaff(ctx context.Context, session string, now time.Time) (bool, error)
 	// Record writes facts that come with no other change.
@@ -67,17 +88,24 @@ type Judge interface {
 	Readiness(ctx context.Context, p *account.Person, action policy.Action) (*reset.Readiness, error)
 }
 
+// Teller tells receivers what happened: signal.Service.
+type Teller interface {
+	// Test sends a receiver a test, signed like everything else.
+	Test(ctx context.Context, receiver string) error
+}
+
 // Keys makes keys of buckets.
 type Keys interface {
 	Hash(purpose string, parts ...string) []byte
 }
 
-// Config is what the rooms need. Every field is.
+// Config is what the rooms need. Every field but Teller is.
 type Config struct {
 	Door   Door
 	Staff  *staff.Service
 	Judge  Judge
 	Store  Store
+	Teller Teller // nil: receivers cannot be tested from here
 	Limits limit.Spender
 	Keys   Keys
 	Hash   func(token string) []byte // of the link of an invitation; nil when it is none of ours
@@ -86,17 +114,21 @@ type Config struct {
 
 // The paths.
 const (
-	PathSearch   = "/console"
-	PathPeople   = "/console/people/"   // and an id
-	PathAttempts = "/console/attempts/" // and a reference
-	PathInvite   = "/console/invite"
-	PathBegin    = "/console/invite/begin"
+	PathSearch    = "/console"
+	PathPeople    = "/console/people/"   // and an id
+	PathAttempts  = "/console/attempts/" // and a reference
+	PathApps      = "/console/apps"      // alone, or with a key, and with what is to be done
+	PathReceivers = "/console/receivers" // likewise
+	PathInvite    = "/console/invite"
+	PathBegin     = "/console/invite/begin"
 )
 
 // How often one member of staff may ask, and be refused.
 const (
 	maxSearches = 120
 	maxLooks    = 60
+	maxChanges  = 30 // of apps and receivers
+	maxTests    = 10
 	inTime      = 10 * time.Minute
 	maxRefusals = 6 // are written down in an hour; the page comes always
 )
@@ -126,6 +158,17 @@ func (c *rooms) all() []room {
 		{method: post, path: PathSearch, least: staff.Helpdesk, staff: c.find},
 		{method: get, path: PathPeople + "{id}", least: staff.Helpdesk, staff: c.person},
 		{method: get, path: PathAttempts + "{reference}", least: staff.Helpdesk, staff: c.attempt},
+		{method: get, path: PathApps, least: staff.Administrator, staff: c.apps},
+		{method: get, path: PathApps + "/{key}", least: staff.Administrator, staff: c.app},
+		{method: post, path: PathApps + "/{key}/disable", least: staff.Administrator, staff: c.changing(PathApps, c.disableApp(true))},
+		{method: post, path: PathApps + "/{key}/enable", least: staff.Administrator, staff: c.changing(PathApps, c.disableApp(false))},
+		{method: post, path: PathApps + "/{key}/rotate", least: staff.Administrator, staff: c.changing(PathApps, c.rotateApp)},
+		{method: get, path: PathReceivers, least: staff.Administrator, staff: c.receivers},
+		{method: get, path: PathReceivers + "/{key}", least: staff.Administrator, staff: c.receiver},
+		{method: post, path: PathReceivers + "/{key}/disable", least: staff.Administrator, staff: c.changing(PathReceivers, c.disableReceiver(true))},
+		{method: post, path: PathReceivers + "/{key}/enable", least: staff.Administrator, staff: c.changing(PathReceivers, c.disableReceiver(false))},
+		{method: post, path: PathReceivers + "/{key}/rotate", least: staff.Administrator, staff: c.changing(PathReceivers, c.rotateReceiver)},
+		{method: post, path: PathReceivers + "/{key}/test", least: staff.Administrator, staff: c.testReceiver},
 		{method: get, path: PathInvite, open: c.invite},
 		{method: post, path: PathInvite, open: c.redeem},
 		{method: get, path: PathBegin, open: c.begin},
@@ -172,7 +215,7 @@ func (c *rooms) enter(least staff.Role, h func(*web.Request, *member) (web.Page,
 		}
 		page.Frame, err = c.frame(r.Context(), s)
 		if err == nil {
-			page.Frame.Rooms = here()
+			page.Frame.Rooms = beside(role, r.URL.Path)
 		}
 		return page, err
 	})
@@ -187,9 +230,17 @@ func (c *rooms) frame(ctx context.Context, s *session.Session) (*web.Frame, erro
 	return &web.Frame{Name: p.Name()}, nil
 }
 
-// here are the rooms beside a page: one so far.
-func here() []web.Room {
-	return []web.Room{{Path: PathSearch, Icon: "search", Text: message.Key("console.room.search"), Here: true}}
+// beside are the rooms that somebody with a role may go to, and which of them a path is in.
+func beside(role staff.Role, path string) []web.Room {
+	in := func(at string) bool { return path == at || strings.HasPrefix(path, at+"/") }
+	apps, receivers := in(PathApps), in(PathReceivers)
+	all := []web.Room{{Path: PathSearch, Icon: "search", Text: message.Key("console.room.search"), Here: !apps && !receivers}}
+	if role.Covers(staff.Administrator) {
+		all = append(all,
+			web.Room{Path: PathApps, Icon: "monitor", Text: message.Key("console.room.apps"), Here: apps},
+			web.Room{Path: PathReceivers, Icon: "message-square", Text: message.Key("console.room.receivers"), Here: receivers})
+	}
+	return all
 }
 
 // refused tells somebody without a role so, with what could help their administrator: the names of the claims that came,

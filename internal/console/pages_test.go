@@ -121,7 +121,8 @@ func TestEveryPageIsOneDocumentWithOneHeadingAndNothingInline(t *testing.T) {
 }
 
 func TestFormsPostAndEveryPlaceIsKnown(t *testing.T) {
-	ours := []string{"/", "/help", "/signout", PathSearch, PathInvite, PathBegin}
+	ours := []string{"/", "/help", "/signout", PathSearch, PathInvite, PathBegin, PathApps, PathReceivers}
+	below := []string{PathPeople, PathAttempts, PathApps + "/", PathReceivers + "/"}
 	everyPage(t, func(name, lang string, _ web.Page, _ *httptest.ResponseRecorder, doc *html.Node) {
 		for _, n := range elements(doc, "form", "a") {
 			to, _ := attr(n, "href")
@@ -133,7 +134,7 @@ func TestFormsPostAndEveryPlaceIsKnown(t *testing.T) {
 			}
 			u, err := url.Parse(to)
 			if err != nil || u.Host != "" || u.Path != "" && !strings.HasPrefix(u.Path, "/sample/") && !slices.Contains(ours, u.Path) &&
-				!strings.HasPrefix(u.Path, PathPeople) && !strings.HasPrefix(u.Path, PathAttempts) {
+				!slices.ContainsFunc(below, func(at string) bool { return strings.HasPrefix(u.Path, at) }) {
 				t.Errorf("%s: leads to %q, which is no page (%v)", name, to, err)
 			}
 		}

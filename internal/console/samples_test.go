@@ -48,7 +48,7 @@ func sampleWays() []Way {
 func entries() []Entry {
 	var out []Entry
 	outcomes := []event.Outcome{event.Success, event.Failure, event.Unknown}
-	actors := []string{"person:ada", "person:grace", "person:gone", "connector:c1", "connector:gone", "cli:root", "system", "stranger", "person"}
+	actors := []string{"person:ada", "person:grace", "person:gone", "connector:c1", "connector:gone", "app:hr-portal", "receiver:r1", "cli:root", "system", "stranger", "person"}
 	for i, typ := range slices.Sorted(maps.Keys(event.Catalogue)) {
 		e := event.New(noon.Add(-time.Duration(i)*time.Minute), typ, "", "ada", "try", outcomes[i%3])
 		e.Data = map[string]any{"kind": "email", "why": append(whyKnown, "smtp_550")[i%(len(whyKnown)+1)], "tries": float64(i % 5), "rule": "everyone", "directory": "main",
@@ -135,6 +135,7 @@ func samples() map[string]view {
 		a.State, a.Tone = stateWords(s), stateTone(s)
 		all["attempt-state-"+string(s)] = a
 	}
+	maps.Copy(all, clientSamples())
 	return all
 }
 
@@ -164,7 +165,11 @@ func testSite(t *testing.T, change func(*web.Config)) *web.Site {
 			p := v.Page()
 			switch v.(type) {
 			case SearchPage, PersonPage, AttemptPage:
-				p.Frame = &web.Frame{Name: "Grace Hopper", Rooms: here()}
+				p.Frame = &web.Frame{Name: "Grace Hopper", Rooms: beside(staff.Helpdesk, PathSearch)}
+			case AppsPage, AppPage, SecretPage:
+				p.Frame = &web.Frame{Name: "Grace Hopper", Rooms: beside(staff.Administrator, PathApps)}
+			case ReceiversPage, ReceiverPage:
+				p.Frame = &web.Frame{Name: "Grace Hopper", Rooms: beside(staff.Administrator, PathReceivers+"/hr")}
 			case InvitePage, InviteOverPage:
 			default:
 				p.Frame = &web.Frame{Name: "Grace Hopper"}

@@ -83,6 +83,10 @@ func whoWords(actor, about string, names, connectors map[string]string) message.
 		return message.Key("console.who.connector_gone")
 	case "cli":
 		return message.Key("console.who.cli", "Name", id)
+	case "app":
+		return message.Key("console.who.app", "Key", id)
+	case "receiver":
+		return message.Key("console.who.receiver")
 	case "stranger":
 		return message.Key("console.who.stranger")
 	}

@@ -1,0 +1,64 @@
+package console
+
+import (
+	"time"
+
+	"github.com/regain-id/regain/internal/client"
+	"github.com/regain-id/regain/internal/message"
+)
+
+// clientSamples is every state of the pages of apps and receivers.
+func clientSamples() map[string]view {
+	in := func(h time.Duration) time.Time { return noon.Add(h * time.Hour) }
+	tokens := []client.Token{{ID: "t1", Created: in(-2000), Expires: in(20)}, {ID: "t2", Created: in(-4)}}
+	link := client.App{Key: "intranet", Name: "Intranet", Returns: []string{"https://intranet.contoso.example/"}, Created: in(-9000), Updated: in(-9000)}
+	portal := client.App{
+		Key: "hr-portal", Name: "HR Portal", Returns: []string{"https://hr.contoso.example/", "https://hr.contoso.example/start"}, Redirects: []string{"https://hr.contoso.example/signin/callback"},
+		Actions: client.Actions, Auth: client.AuthSecret, Secrets: tokens, Alg: "ES256", Subject: client.Pairwise, Sector: "hr.contoso.example",
+		Initiate: "https://hr.contoso.example/signin", Version: 3, Created: in(-900), Updated: in(-4),
+	}
+	keyed := portal
+	keyed.Key, keyed.Name, keyed.Auth, keyed.Secrets, keyed.Initiate, keyed.Returns, keyed.Subject, keyed.PushOnly, keyed.Disabled = "payroll", "Payroll", client.AuthKey, nil, "", nil, client.Public, true, true
+	keyed.Keys = []client.PublicKey{{ID: "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs", Created: in(-300)}}
+	fresh := portal
+	fresh.Secrets = nil
+
+	good := client.Health{Good: in(-1)}
+	bad := client.Health{Good: in(-30), Bad: in(-1), Class: "status-503", Waiting: 12, Dead: 1}
+	hook := client.Receiver{
+		Key: "tickets", Name: "Ticket system", Kind: client.ReceiverWebhook, Format: client.FormatOpaque, URL: "https://hooks.contoso.example/in/T0K3N?key=s3cret", Version: 1,
+		Events: []string{"password.reset", "attempt.disputed"}, Sign: []client.SignSecret{{Secret: []byte("never shown, never shown, never!"), Created: in(-40), Expires: in(-16)}, {Created: in(-40)}}, Created: in(-40), Updated: in(-40),
+	}
+	idp := client.Receiver{
+		Key: "entra", Name: "Entra ID", Kind: client.ReceiverSSF, Format: client.FormatIssSub, IDP: "corp", Secrets: tokens, Audience: "https://events.contoso.example/ssf",
+		Hosts: []string{"events.contoso.example", "events.contoso.example:8443"}, Created: in(-90), Updated: in(-4),
+	}
+	stopped := idp
+	stopped.Disabled, stopped.Hosts, stopped.Format, stopped.IDP, stopped.Secrets = true, nil, client.FormatEmail, "", nil
+	streams := []StreamOf{
+		{client.Stream{Delivery: "push", Endpoint: "https://events.contoso.example/T0K3N", Status: client.StreamEnabled, Description: "Sessions of staff"}, good},
+		{client.Stream{Delivery: "poll", Status: client.StreamPaused, Reason: "maintenance until Monday"}, bad},
+		{client.Stream{Delivery: "push", Endpoint: "https://old.contoso.example/", Status: client.StreamDisabled}, client.Health{Bad: in(-200), Class: "timeout", Waiting: 1}},
+	}
+	heard := func(r client.Receiver, n int, h client.Health) HeardBy {
+		return HeardBy{Receiver: r, Streams: n, Health: h}
+	}
+	never := hook
+	never.Key, never.Name = "siem", "SIEM"
+	return map[string]view{
+		"apps": AppsPage{Apps: []client.App{portal, link, keyed}}, "apps-none": AppsPage{},
+		"app": AppPage{App: portal, Now: noon}, "app-link": AppPage{App: link, Now: noon}, "app-keyed": AppPage{App: keyed, Now: noon}, "app-fresh": AppPage{App: fresh, Now: noon},
+		"secret":         SecretPage{Name: "HR Portal", Secret: "rgn_app_8zT2o5yH7mQJm3kN1vRwXcB4sLdFgA6pUeIjKtYhOqE_1a2b3c4d", Until: in(24), Back: PathApps + "/hr-portal"},
+		"secret-ended":   SecretPage{Name: "Ticket system", Secret: "whsec_BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=", Back: PathReceivers + "/tickets"},
+		"receivers":      ReceiversPage{Receivers: []HeardBy{heard(idp, 3, together([]client.Health{good, bad})), heard(never, 0, client.Health{}), heard(stopped, 1, client.Health{Bad: in(-3), Class: "refused-address", Waiting: 1, Dead: 3}), heard(hook, 0, bad)}},
+		"receivers-none": ReceiversPage{},
+		"receiver":       ReceiverPage{Receiver: hook, Health: good, Tests: true, Now: noon}, "receiver-tested": ReceiverPage{Receiver: hook, Health: bad, Tests: true, Now: noon, Note: message.Key("console.receiver.tested")},
+		"receiver-new": ReceiverPage{Receiver: never, Tests: true, Now: noon}, "receiver-ssf": ReceiverPage{Receiver: idp, Streams: streams, Health: together([]client.Health{good, bad}), Tests: true, Now: noon},
+		"receiver-disabled": ReceiverPage{Receiver: stopped, Tests: true, Now: noon},
+		"hostile-apps":      AppsPage{Apps: []client.App{{Key: hostile, Name: hostile}}},
+		"hostile-app":       AppPage{App: client.App{Key: hostile, Name: hostile, Redirects: []string{hostile}, Returns: []string{hostile}, Alg: hostile, Auth: client.AuthKey, Initiate: hostile, Keys: []client.PublicKey{{ID: hostile}}}, Now: noon},
+		"hostile-receivers": ReceiversPage{Receivers: []HeardBy{heard(client.Receiver{Key: hostile, Name: hostile}, 0, client.Health{Bad: noon, Class: hostile})}},
+		"hostile-receiver": ReceiverPage{Now: noon, Note: message.Key("console.receiver.tested"), Health: client.Health{Bad: noon, Class: hostile}, Receiver: client.Receiver{Key: hostile, Name: hostile, IDP: hostile, Audience: hostile, Hosts: []string{hostile}, Events: []string{hostile}},
+			Streams: []StreamOf{{client.Stream{Delivery: "push", Endpoint: "https://" + hostile, Description: hostile, Reason: hostile}, client.Health{Bad: noon, Class: hostile}}}},
+	}
+}

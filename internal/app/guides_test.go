@@ -25,7 +25,7 @@ import (
 //	sh run                   is run
 //	nginx run, caddy run     is a server that sends people here; so is "js run"
 //	html link, js page       is a link to here, and a script that makes one on somebody else's page
-//	go, ts, py, cs verify    tells a good webhook from a bad one; "http webhook" is a good one
+//	go, ts, py, cs verify    tells a good webhook from a bad one; "http webhook" is a good one, "json webhook" a body
 //	http ssf, http token     is sent to a server of this code by a receiver, and "json event" is what it gets
 //	… elsewhere              is for a system that cannot be had here; its addresses are looked at
 type guideBlock struct {
@@ -37,7 +37,7 @@ var guideInfos = regexp.MustCompile("^(" + strings.Join([]string{
 	"ldif config", "ldif data", "text check", "yaml config", "yaml part", "yaml policy", "http scim", "json answer",
 	"text request", "json metadata", "json token", "json refused", "sh real", "sh run",
 	"nginx run", "caddy run", "js run", "html link", "js page", "[a-z]+ elsewhere", // links.md
-	"go verify", "ts verify", "py verify", "cs verify", "http webhook", // webhooks.md
+	"go verify", "ts verify", "py verify", "cs verify", "http webhook", "json webhook", // webhooks.md
 	"http ssf", "http token", "json event", // ssf.md
 }, "|") + ")$")
 

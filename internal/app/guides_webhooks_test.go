@@ -5,15 +5,26 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	"github.com/regain-id/regain/internal/client"
+	"github.com/regain-id/regain/internal/event"
+	"github.com/regain-id/regain/internal/method"
 )
 
 // verifiers are the four snippets of the guide, each with the program around it that the guide leaves to its reader: it
@@ -303,6 +314,133 @@ func verdicts(t *testing.T, cmd *exec.Cmd, all []hook) []string {
 		}
 	}
 	return said
+}
+
+// heard are the webhooks that arrived somewhere, as they came.
+type heard struct {
+	mu  sync.Mutex
+	all []hook
+}
+
+func (h *heard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(io.LimitReader(r.Body, 64<<10))
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if err != nil || r.Method != http.MethodPost || r.Header.Get("Content-Type") != "application/json" {
+		http.Error(w, "", http.StatusBadRequest)
+		return
+	}
+	h.all = append(h.all, hook{id: r.Header.Get("webhook-id"), sent: r.Header.Get("webhook-timestamp"), signature: r.Header.Get("webhook-signature"), body: string(body), now: time.Now(), good: true})
+}
+
+// waitFor returns what arrived as soon as something of each type did.
+func (h *heard) waitFor(t *testing.T, types ...string) []hook {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		h.mu.Lock()
+		all := slices.Clone(h.all)
+		h.mu.Unlock()
+		missing := slices.DeleteFunc(slices.Clone(types), func(typ string) bool {
+			return slices.ContainsFunc(all, func(x hook) bool { return strings.Contains(x.body, `"type":"`+typ+`"`) })
+		})
+		if len(missing) == 0 {
+			return all
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%v did not arrive; these did: %+v", missing, all)
+		}
+	}
+}
+
+// What this program sends is what the snippets take: somebody resets their password, staff send a test and change the
+// secret, and every request that arrives is judged as the guide says.
+func TestWhatIsSentIsGoodForTheSnippetsAndAsTheGuideShowsIt(t *testing.T) {
+	w := newWorld(t, scene{change: func(s *Setup) { s.ReceiverNets = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} }})
+	var sink heard
+	server := httptest.NewServer(&sink)
+	t.Cleanup(server.Close)
+	first, second := bytes.Repeat([]byte{1}, 32), bytes.Repeat([]byte{2}, 32)
+	r := &client.Receiver{ID: newID(), Key: "tickets", Name: "Ticket system", Kind: client.ReceiverWebhook, Format: client.FormatOpaque, URL: server.URL + "/account",
+		Sign: []client.SignSecret{{ID: newID(), Secret: first, Created: w.now()}}, Created: w.now(), Updated: w.now()}
+	if err := w.srv.Store.CreateReceiver(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	ada := w.add("ada", method.Email, method.SMS)
+	w.visitor().recovers(ada, "a fresh password for every day")
+	sink.waitFor(t, string(event.AttemptProved), string(event.PasswordReset))
+	if _, err := w.srv.Store.UpdateReceiver(t.Context(), "tickets", func(r *client.Receiver) ([]event.Event, error) {
+		return nil, r.AddSign(client.SignSecret{ID: newID(), Secret: second, Created: w.now()}, w.now().Add(time.Hour))
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.srv.Signal.Test(t.Context(), "tickets"); err != nil {
+		t.Fatal(err)
+	}
+	all := sink.waitFor(t, "test")
+	shown, blocks := guide(t, "webhooks.md", "json webhook")
+	var want any
+	if err := json.Unmarshal([]byte(blocks[0].text), &want); err != nil {
+		t.Fatal(err)
+	}
+	var judged []hook
+	for _, x := range all {
+		var got map[string]any
+		if err := json.Unmarshal([]byte(x.body), &got); err != nil {
+			t.Fatal(err)
+		}
+		if got["type"] == string(event.PasswordReset) {
+			if said := within("", want, got); said != "" {
+				t.Errorf("webhooks.md:%d: %s\nin %s", blocks[0].line, said, x.body)
+			}
+		}
+		data, _ := got["data"].(map[string]any)
+		for name := range data {
+			if !strings.Contains(shown, "`"+name+"`") && !strings.Contains(shown, "`data."+name+"`") {
+				t.Errorf("the guide does not explain data.%s", name)
+			}
+		}
+		for _, personal := range []string{ada.Email, ada.Phone, ada.Login, ada.ID, "fresh password"} {
+			if strings.Contains(x.body, personal) {
+				t.Errorf("%q was sent: %s", personal, x.body)
+			}
+		}
+		for _, key := range [][]byte{first, second} {
+			x.secret = "whsec_" + base64.StdEncoding.EncodeToString(key)
+			x.name = fmt.Sprintf("%v with secret %d", got["type"], key[0])
+			x.good = key[0] == 1 || got["type"] == "test" // made before the second one was
+			judged = append(judged, x)
+		}
+	}
+	for _, v := range verifiers {
+		t.Run(v.name, func(t *testing.T) {
+			_, blocks := guide(t, "webhooks.md", v.info)
+			said := verdicts(t, v.build(t, blocks[0].text, t.TempDir()), judged)
+			for i, x := range judged {
+				if (said[i] == "ok") != x.good {
+					t.Errorf("%s: %q", x.name, said[i])
+				}
+			}
+		})
+	}
+}
+
+// The guide lists what a receiver of webhooks can hear, and says the numbers of the program.
+func TestTheGuideToWebhooksListsWhatCanBeHeard(t *testing.T) {
+	text, _ := guide(t, "webhooks.md")
+	_, part, _ := strings.Cut(text, "| Event |")
+	table, _, _ := strings.Cut(part, "\n\n")
+	var said []string
+	for _, row := range regexp.MustCompile("(?m)^\\| (`[^|]+) \\|").FindAllStringSubmatch(table, -1) {
+		for _, m := range regexp.MustCompile("`([a-z_.]+)`").FindAllStringSubmatch(row[1], -1) {
+			said = append(said, m[1])
+		}
+	}
+	there := client.Heard(client.ReceiverWebhook)
+	slices.Sort(said)
+	slices.Sort(there)
+	if !slices.Equal(said, there) {
+		t.Errorf("the guide lists %v, and there are %v", said, there)
+	}
 }
 
 func TestTheExampleInTheGuideIsSigned(t *testing.T) {

@@ -61,13 +61,9 @@ func (do change) event(typ event.Type, id string) event.Event {
 	return event.New(do.At, typ, do.Actor, "", id, event.Success).With("key", do.Key)
 }
 
-// rotated says which secrets go on, and until when.
+// rotated says until when the secrets before the new one work, as the command line writes it down.
 func (do change) rotated(typ event.Type, id string) event.Event {
-	e := do.event(typ, id).With("secret", "added")
-	if do.Until.After(do.At) {
-		e = e.With("until", do.Until.UTC().Format(time.RFC3339))
-	}
-	return e
+	return do.event(typ, id).With("until", do.Until.UTC().Format(time.RFC3339)).With("secret", "rotated")
 }
 
 // shown is the page with a new secret.

@@ -165,7 +165,7 @@ func TestANewSecretOfAnAppIsShownOnceAndTheOldOneEndsWhenItWasSaid(t *testing.T)
 		t.Errorf("with the old ones ended: %q, %+v", other, now.Secrets)
 	}
 	for _, e := range h.changes(a.ID) {
-		if text := fmt.Sprint(e.Data, e.Private); strings.Contains(text, secret) || strings.Contains(text, other) || strings.Contains(text, prefixApp) || e.Data["secret"] != "added" || e.Actor != "person:"+h.people["rosa"].ID {
+		if text := fmt.Sprint(e.Data, e.Private); strings.Contains(text, secret) || strings.Contains(text, other) || strings.Contains(text, prefixApp) || e.Data["secret"] != "rotated" || e.Actor != "person:"+h.people["rosa"].ID {
 			t.Errorf("written down: %+v", e)
 		}
 	}
@@ -256,7 +256,7 @@ func TestReceiversAreShownByHowDeliveriesGoAndNeverByWhatWasSent(t *testing.T) {
 	pages := list
 	for key, wants := range map[string][]string{
 		"tickets": {"hooks.contoso.example", "Last arrived", "Secrets it is signed with", "A name for this receiver alone", "Everything there is for its kind"},
-		"entra":   {"events.contoso.example", "Sent to events.contoso.example", "Sessions", "Kind of failure: status-503", "Their work mail address"},
+		"entra":   {"events.contoso.example", "Sent to events.contoso.example", "Sessions", "status-503", "The last one failed", "Their work mail address"},
 	} {
 		page := b.get(PathReceivers + "/" + key).Body.String()
 		for _, want := range wants {

@@ -29,7 +29,7 @@ func (c *rooms) receivers(r *web.Request, _ *member) (web.Page, error) {
 		if err != nil {
 			return web.Page{}, err
 		}
-		v.Receivers = append(v.Receivers, HeardBy{Receiver: one, Streams: len(streams), Health: together(healths)})
+		v.Receivers = append(v.Receivers, HeardBy{Receiver: one, Streams: len(streams), Health: together(healths), Failing: failing(streams, healths)})
 	}
 	return v.Page(), nil
 }
@@ -47,7 +47,7 @@ func (c *rooms) receiver(r *web.Request, _ *member) (web.Page, error) {
 		return web.Page{}, err
 	}
 	note, forget := noted(r)
-	v := ReceiverPage{Receiver: *one, Now: c.Now(), Health: together(healths), Tests: c.Teller != nil, Note: note}
+	v := ReceiverPage{Receiver: *one, Now: c.Now(), Health: together(healths), Failing: failing(streams, healths), Tests: c.Teller != nil, Note: note}
 	for i, s := range streams {
 		v.Streams = append(v.Streams, StreamOf{Stream: s, Health: healths[i]})
 	}
@@ -89,15 +89,30 @@ func together(all []client.Health) client.Health {
 	return sum
 }
 
+// failing reports whether the last delivery by one of the ways failed. What a receiver has paused, or we have stopped, is
+// not expected to arrive.
+func failing(streams []client.Stream, all []client.Health) bool {
+	for i, h := range all {
+		if h.Bad.After(h.Good) && (len(streams) == 0 || streams[i].Status == client.StreamEnabled) {
+			return true
+		}
+	}
+	return false
+}
+
 // disableReceiver stops everything a receiver hears, or lets it hear again.
 func (c *rooms) disableReceiver(disabled bool) func(*web.Request, change) (web.Page, error) {
+	status := client.StreamEnabled // the word by which its streams are told
+	if disabled {
+		status = client.StreamDisabled
+	}
 	return func(r *web.Request, do change) (web.Page, error) {
 		_, err := c.Store.UpdateReceiver(r.Context(), do.Key, func(v *client.Receiver) ([]event.Event, error) {
 			if !v.Disable(disabled) {
 				return nil, nil
 			}
 			v.Updated = do.At
-			return []event.Event{do.event(event.ReceiverChanged, v.ID).With("disabled", []bool{!disabled, disabled})}, nil
+			return []event.Event{do.event(event.ReceiverChanged, v.ID).With("status", string(status))}, nil
 		})
 		return web.Page{Goto: do.Back}, err
 	}

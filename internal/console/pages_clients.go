@@ -135,6 +135,7 @@ type HeardBy struct {
 	client.Receiver
 	Streams int
 	Health  client.Health
+	Failing bool // the last delivery by one of its ways failed
 }
 
 // Path is where the receiver is shown.
@@ -144,7 +145,7 @@ func (h HeardBy) Path() string { return PathReceivers + "/" + h.Key }
 func (h HeardBy) KindWords() message.Message { return receiverKindWords(h.Receiver.Kind) }
 
 // Goes says in a word how deliveries go.
-func (h HeardBy) Goes() Note { return goes(h.Health, h.Disabled) }
+func (h HeardBy) Goes() Note { return goes(h.Health, h.Failing, h.Disabled) }
 
 // ReceiversPage lists the receivers.
 type ReceiversPage struct{ Receivers []HeardBy }
@@ -185,6 +186,7 @@ type ReceiverPage struct {
 	Receiver client.Receiver
 	Streams  []StreamOf
 	Health   client.Health
+	Failing  bool            // the last delivery by one of its ways failed
 	Note     message.Message // what was just done
 	Tests    bool            // there is somebody who sends tests
 	Now      time.Time
@@ -206,7 +208,7 @@ func (v ReceiverPage) Webhook() bool { return v.Receiver.Kind == client.Receiver
 func (v ReceiverPage) Host() string { return host(v.Receiver.URL) }
 
 // Goes says in a word how deliveries go.
-func (v ReceiverPage) Goes() Note { return goes(v.Health, v.Receiver.Disabled) }
+func (v ReceiverPage) Goes() Note { return goes(v.Health, v.Failing, v.Receiver.Disabled) }
 
 // NoTest says why no test can be sent; the zero value when one can.
 func (v ReceiverPage) NoTest() message.Message {
@@ -255,13 +257,13 @@ func receiverKindWords(k client.ReceiverKind) message.Message {
 }
 
 // goes says in a word how deliveries go.
-func goes(h client.Health, disabled bool) Note {
+func goes(h client.Health, failing, disabled bool) Note {
 	switch {
 	case disabled:
-		return Note{"", message.Key("console.disabled")}
+		return Note{"bad", message.Key("console.disabled")}
 	case h.Good.IsZero() && h.Bad.IsZero():
 		return Note{"", message.Key("console.health.nothing")}
-	case h.Bad.After(h.Good):
+	case failing:
 		return Note{"bad", message.Key("console.health.failing")}
 	}
 	return Note{"ok", message.Key("console.health.arriving")}

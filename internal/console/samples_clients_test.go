@@ -52,7 +52,7 @@ func clientSamples() map[string]view {
 		"secret-ended":   SecretPage{Name: "Ticket system", Secret: "whsec_BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=", Back: PathReceivers + "/tickets"},
 		"receivers":      ReceiversPage{Receivers: []HeardBy{heard(idp, 3, together([]client.Health{good, bad})), heard(never, 0, client.Health{}), heard(stopped, 1, client.Health{Bad: in(-3), Class: "refused-address", Waiting: 1, Dead: 3}), heard(hook, 0, bad)}},
 		"receivers-none": ReceiversPage{},
-		"receiver":       ReceiverPage{Receiver: hook, Health: good, Tests: true, Now: noon}, "receiver-tested": ReceiverPage{Receiver: hook, Health: bad, Tests: true, Now: noon, Note: message.Key("console.receiver.tested")},
+		"receiver":       ReceiverPage{Receiver: hook, Health: good, Tests: true, Now: noon}, "receiver-tested": ReceiverPage{Receiver: hook, Health: bad, Failing: true, Tests: true, Now: noon, Note: message.Key("console.receiver.tested")},
 		"receiver-new": ReceiverPage{Receiver: never, Tests: true, Now: noon}, "receiver-ssf": ReceiverPage{Receiver: idp, Streams: streams, Health: together([]client.Health{good, bad}), Tests: true, Now: noon},
 		"receiver-disabled": ReceiverPage{Receiver: stopped, Tests: true, Now: noon},
 		"hostile-apps":      AppsPage{Apps: []client.App{{Key: hostile, Name: hostile}}},

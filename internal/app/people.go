@@ -122,7 +122,8 @@ func (srv *Server) mountPeople() error {
 		return err
 	}
 	return console.Mount(srv.Site, console.Config{
-		Door: srv.Door, Staff: srv.Staff, Judge: srv.Flow, Store: srv.Store, Limits: srv.Store, Keys: s.Ring, Hash: hashOf("rgn_invite"), Now: s.Now,
+		Door: srv.Door, Staff: srv.Staff, Judge: srv.Flow, Store: srv.Store, Apps: srv.Store.Store, Teller: srv.Signal, Limits: srv.Store, Keys: s.Ring,
+		Hash: hashOf("rgn_invite"), Now: s.Now,
 	})
 }
 

@@ -53,7 +53,8 @@ type Names interface {
 	NamesOf(ctx context.Context, people []string) (map[string]string, error)
 }
 
-// Apps are the apps that send people here, or that people may go back to.
+// Apps are the apps that send people here, or that people may go back to, as they are now: who disables one sees at once
+// that it is.
 type Apps interface {
 	Apps(ctx context.Context) ([]client.App, error)
 	App(ctx context.Context, key string) (*client.App, error)
@@ -75,7 +76,6 @@ type Store interface {
 	Finder
 	Reader
 	Names
-	Apps
 	Receivers
 	// KeepStaff notes that a page for staff is about to be shown in a session, and reports whether it may be.
 	KeepStaff(ctx context.Context, session string, now time.Time) (bool, error)
@@ -105,6 +105,7 @@ type Config struct {
 	Staff  *staff.Service
 	Judge  Judge
 	Store  Store
+	Apps   Apps
 	Teller Teller // nil: receivers cannot be tested from here
 	Limits limit.Spender
 	Keys   Keys
@@ -178,8 +179,8 @@ func (c *rooms) all() []room {
 // Mount adds every room to the site, or says what is missing.
 func Mount(s *web.Site, config Config) error {
 	c := &rooms{config}
-	if c.Door == nil || c.Staff == nil || c.Judge == nil || c.Store == nil || c.Limits == nil || c.Keys == nil || c.Hash == nil || c.Now == nil {
-		return errors.New("console: door, staff, judge, store, limits, keys, hash and now are needed")
+	if c.Door == nil || c.Staff == nil || c.Judge == nil || c.Store == nil || c.Apps == nil || c.Limits == nil || c.Keys == nil || c.Hash == nil || c.Now == nil {
+		return errors.New("console: door, staff, judge, store, apps, limits, keys, hash and now are needed")
 	}
 	for _, r := range c.all() {
 		h := r.open

@@ -87,7 +87,7 @@ func open(t *testing.T) *house {
 	teller, err := signal.New(signal.Config{Base: "https://reset.contoso.example", Organisation: "Contoso", Store: h.db, Signing: h.db, Keys: h.ring, Limits: h.db,
 		HTTP: egress.New(egress.Options{}), Now: now, Log: log})
 	h.must(err)
-	c := Config{Door: door, Teller: teller, Staff: team, Judge: h.flow, Store: h.db, Limits: h.db, Keys: h.ring, Now: now, Hash: func(token string) []byte {
+	c := Config{Door: door, Teller: teller, Staff: team, Judge: h.flow, Store: h.db, Apps: h.db.Store, Limits: h.db, Keys: h.ring, Now: now, Hash: func(token string) []byte {
 		hash, _ := keyring.HashToken(token)
 		return hash
 	}}

@@ -11,12 +11,12 @@ import (
 const prefixApp = "rgn_app"
 
 func (c *rooms) apps(r *web.Request, _ *member) (web.Page, error) {
-	all, err := c.Store.Apps(r.Context())
+	all, err := c.Apps.Apps(r.Context())
 	return AppsPage{Apps: all}.Page(), err
 }
 
 func (c *rooms) app(r *web.Request, _ *member) (web.Page, error) {
-	a, err := c.Store.App(r.Context(), r.Var("key"))
+	a, err := c.Apps.App(r.Context(), r.Var("key"))
 	if err != nil {
 		return web.Page{}, err
 	}
@@ -30,7 +30,7 @@ func (c *rooms) app(r *web.Request, _ *member) (web.Page, error) {
 // once, so it is not bound to what the page showed: whoever wants an app to stop does not want to be told to look again.
 func (c *rooms) disableApp(disabled bool) func(*web.Request, change) (web.Page, error) {
 	return func(r *web.Request, do change) (web.Page, error) {
-		_, err := c.Store.UpdateApp(r.Context(), do.Key, func(a *client.App) ([]event.Event, error) {
+		_, err := c.Apps.UpdateApp(r.Context(), do.Key, func(a *client.App) ([]event.Event, error) {
 			if !a.Disable(disabled) {
 				return nil, nil
 			}
@@ -46,7 +46,7 @@ func (c *rooms) disableApp(disabled bool) func(*web.Request, change) (web.Page, 
 func (c *rooms) rotateApp(r *web.Request, do change) (web.Page, error) {
 	secret, hash := keyring.NewToken(prefixApp)
 	done := false
-	a, err := c.Store.UpdateApp(r.Context(), do.Key, func(a *client.App) ([]event.Event, error) {
+	a, err := c.Apps.UpdateApp(r.Context(), do.Key, func(a *client.App) ([]event.Event, error) {
 		if done = a.Version == do.Version && a.Asks() && a.Auth == client.AuthSecret; !done {
 			return nil, nil
 		}

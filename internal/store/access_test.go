@@ -15,7 +15,10 @@ func TestAnAccessTokenIsGoodUntilItsTimeAndNoLonger(t *testing.T) {
 		must(t, s.CreateReceiver(t.Context(), crm))
 		a := client.Access{Hash: digest("one"), Receiver: crm.ID, Secret: "s1", Scopes: []client.Scope{client.ScopeManage, client.ScopeRead}, Expires: noon.Add(client.AccessTime)}
 		must(t, s.PutAccess(t.Context(), a, noon))
-		read := func(name string, at time.Time) *client.Access { t.Helper(); return ok[*client.Access](t)(s.Access(t.Context(), digest(name), at)) }
+		read := func(name string, at time.Time) *client.Access {
+			t.Helper()
+			return ok[*client.Access](t)(s.Access(t.Context(), digest(name), at))
+		}
 		same(t, "token", read("one", noon.Add(client.AccessTime-time.Microsecond)), &a)
 		if read("one", noon.Add(client.AccessTime)) != nil || read("two", noon) != nil {
 			t.Error("a token is found that is over, or was never made")

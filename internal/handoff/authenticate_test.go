@@ -190,6 +190,7 @@ func TestB07AnAssertionIsForUsFreshSignedAndUsedOnce(t *testing.T) {
 		"good for ever":                 sign("exp", 1e18),
 		"good since ever":               sign("exp", -1),
 		"not good yet":                  sign("nbf", now+11),
+		"not good for ever":             sign("nbf", 1e300),
 		"from the future":               sign("iat", now+11),
 		"signed by another":             other.signs(t, "ES256", nil, w.asserted("hr")),
 		"signed by another in our name": cross(w.asserted("hr")),

@@ -131,6 +131,7 @@ func TestB02NothingIsToldToAnAppThatIsNotKnownToBeTheOne(t *testing.T) {
 	stays(t, "the client twice", w.browser().authorize(twice), http.StatusBadRequest)
 	stays(t, "an address that does not decode", w.browser().get(PathAuthorize+"?client_id=hr&redirect_uri="+url.QueryEscape(cb)+"&x=%zz"), http.StatusBadRequest)
 	stays(t, "many parameters", w.browser().get(PathAuthorize+"?"+w.hr.request("prompt", "none").Encode()+strings.Repeat("&a=b", maxPairs)), http.StatusBadRequest)
+	stays(t, "a long address", w.browser().authorize(w.hr.request("prompt", "none", "x", strings.Repeat("x", maxQuery))), http.StatusBadRequest)
 	r := httptest.NewRequest(http.MethodHead, PathAuthorize+"?"+w.hr.request().Encode(), nil)
 	stays(t, "a look", w.browser().do(r), http.StatusBadRequest)
 }
@@ -642,6 +643,9 @@ func TestB16AClientDisabledMidFlowStopsAtOnce(t *testing.T) {
 		if got := w.userinfo(spent); got.code != http.StatusUnauthorized {
 			t.Errorf("%s: the access token still opens: %d", name, got.code)
 		}
+		if got := w.browser().authorize(url.Values{"client_id": {"hr"}, "request_uri": {pushed}}); got.code != http.StatusGone || strings.Contains(got.body, "hr.example") {
+			t.Errorf("%s: a page leads there: %d %s", name, got.code, got.body)
+		}
 		w.hr.change(func(a *client.App) { a.Disabled = false })
 		if got := w.hr.post(PathToken, w.hr.redemption(code)); w.errorOf(got) != "invalid_grant" {
 			t.Errorf("%s, and enabled again: the code is not burnt: %s", name, got.body)
@@ -707,6 +711,21 @@ func TestB17AFloodOfRequestsIsHeldBackWhereItComesFrom(t *testing.T) {
 	w.clock.pass(client.OpenLife)
 	if n := flood("203.0.113.50"); n != 5 {
 		t.Errorf("%d of ten later, want 5", n)
+	}
+}
+
+func TestB17AFloodFromManyAddressesOfOneNetworkIsHeldBackLater(t *testing.T) {
+	w := newWorld(t, func(o *options) { o.config = func(c *Config) { c.Rates = Rates{OpensPerOrigin: 5} } })
+	through := 0
+	for i := range 40 {
+		b := w.browser()
+		b.from = fmt.Sprintf("203.0.113.%d", i/4)
+		if got := b.authorize(w.hr.request()); got.code == http.StatusSeeOther {
+			through++
+		}
+	}
+	if through != 20 {
+		t.Errorf("%d of forty from ten addresses of one network, want 20", through)
 	}
 }
 

@@ -112,7 +112,7 @@ func (s *Service) hinted(ctx context.Context, app *client.App, hint string) (str
 		return "", nil
 	}
 	var c idToken
-	if json.Unmarshal(payload, &c) != nil || c.Iss != s.Base || c.Aud != app.Key {
+	if json.Unmarshal(payload, &c) != nil || c.Aud != app.Key {
 		return "", nil
 	}
 	return c.Sub, nil

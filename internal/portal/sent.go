@@ -160,15 +160,13 @@ func (p *Pages) registered(r *web.Request, h *client.Handoff) (client.Outcome, e
 	o := client.Outcome{Person: s.Person, Epoch: s.Epoch}
 	for i := range ways {
 		m := &ways[i]
-		if m.Root.Kind != method.BySession || m.Status != method.Active || m.Gone(p.Now()) || m.Confirmed.IsZero() || m.Created.Before(h.Created) {
+		if m.Root.Kind != method.BySession || m.Status != method.Active || m.Gone(p.Now()) || m.Created.Before(h.Created) {
 			continue
 		}
 		if class := string(m.Kind.Class()); !slices.Contains(o.Proofs, class) {
 			o.Proofs = append(o.Proofs, class)
 		}
-		if o.Status = client.StatusDone; !m.Created.Before(o.At) {
-			o.At, o.Txn = m.Created, m.Root.ID
-		}
+		o.Status, o.At, o.Txn = client.StatusDone, m.Created, m.Root.ID
 	}
 	if o.Status == "" {
 		return client.Outcome{}, nil

@@ -115,6 +115,17 @@ func TestOnlyWhatTheVeryPersonSetUpSinceTheAppAskedIsTold(t *testing.T) {
 	}
 	nothing("what others bring")
 
+	// What counts no more, or has left by now.
+	for _, change := range []func(*method.Method){
+		func(m *method.Method) { m.Status = method.Disabled }, func(m *method.Method) { m.Status = method.Pending }, func(m *method.Method) { m.Leaves = w.clock },
+	} {
+		m := phoneApp()
+		m.Status, m.Root, m.Created, m.Confirmed = method.Active, method.Root{Kind: method.BySession, ID: "s"}, w.clock, w.clock
+		change(&m)
+		must(t, w.s.CreateMethods(t.Context(), ada.ID, []method.Method{m}, nil))
+	}
+	nothing("what counts no more")
+
 	// What is only begun.
 	w.post(PathAddEmail, "destination", "begun@example.net").goes(PathConfirm)
 	nothing("what is only begun")
@@ -122,6 +133,13 @@ func TestOnlyWhatTheVeryPersonSetUpSinceTheAppAskedIsTold(t *testing.T) {
 	w.addMail("new@example.net").goes(PathSetupOn)
 	if got := w.heard(); got.Status != client.StatusDone || got.Person != ada.ID || !slices.Equal(got.Proofs, []string{"mail"}) {
 		t.Errorf("got %+v", got)
+	}
+
+	second := mail("second@example.net")
+	second.Status, second.Root, second.Created, second.Confirmed = method.Active, method.Root{Kind: method.BySession, ID: "s"}, w.clock, w.clock
+	must(t, w.s.CreateMethods(t.Context(), ada.ID, []method.Method{second}, nil))
+	if got := w.heard(); !slices.Equal(got.Proofs, []string{"mail"}) || got.Txn != "s" {
+		t.Errorf("two of a class are one: got %+v", got)
 	}
 
 	// Somebody else signs in here: nothing of theirs happened.
@@ -134,7 +152,9 @@ func TestOnlyWhatTheVeryPersonSetUpSinceTheAppAskedIsTold(t *testing.T) {
 	w.signIn(ada)
 	ways, err := w.s.Methods(t.Context(), ada.ID)
 	must(t, err)
-	w.post(PathRemove, "id", ways[len(ways)-1].ID).goes(PathSecurity)
+	for _, m := range ways[len(ways)-2:] {
+		w.post(PathRemove, "id", m.ID).goes(PathSecurity)
+	}
 	nothing("what was taken away again")
 	w.get(PathSetupOn).goes(PathSetupNow)
 	must(t, w.stop()) // nothing to stop, and no fault
@@ -148,4 +168,18 @@ func TestOnlyWhatTheVeryPersonSetUpSinceTheAppAskedIsTold(t *testing.T) {
 		t.Errorf("asked for a reset: got %+v", got)
 	}
 	w.get(PathSetup).goes(PathSecurity)
+}
+
+func TestAnAppThatAsksForWaysIsNotPutOffByAReview(t *testing.T) {
+	w := newWorld(t, "rules: [{name: everyone, kinds: [totp, email], registration: {mode: invited, reconfirm_days: 1}}]")
+	w.signIn(w.person("ada", mail("ada@example.net"), phoneApp()))
+	w.get(PathSetupNow).shows(200, "Do you still have all of them?").leads(PathSetupRight, true).leads(PathSetupLater, true)
+	w.sendHere(client.ActionRegister)
+	w.get(PathSetupNow).shows(200, "You have set up what Contoso asks for", "a•••@e•••.net").leads(PathAdd, true).leads(PathSetupRight, false).leads(PathSetupLater, false)
+	// A sign-in that another app began, with itself to go back to, comes later.
+	w.app("payroll", "Payroll", false)
+	w.arrive(session.SignIn, "", "payroll").goes(PathSetupGo)
+	if _, tied := w.jar[tieCookie]; tied || w.jar[backCookie] != "payroll" {
+		t.Errorf("cookies are %v", w.jar)
+	}
 }

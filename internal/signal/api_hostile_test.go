@@ -174,12 +174,14 @@ func TestC8AFloodOfVerificationsIsOne(t *testing.T) {
 		t.Run(string(kind), func(t *testing.T) {
 			w := newWire(t, kind)
 			token, _, poll := w.streams("crm")
+			round := 0
 			flood := func() (sent int) {
 				t.Helper()
+				round++
 				results := make(chan reply, 20)
 				for i := range cap(results) {
 					go func() {
-						results <- w.call(token, http.MethodPost, "/ssf/verify", fmt.Sprintf(`{"stream_id":%q,"state":"%d"}`, poll, i))
+						results <- w.call(token, http.MethodPost, "/ssf/verify", fmt.Sprintf(`{"stream_id":%q,"state":"%d of %d"}`, poll, i, round))
 					}()
 				}
 				for range cap(results) {

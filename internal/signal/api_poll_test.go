@@ -259,3 +259,25 @@ func TestAPausedStreamKeepsWhatWaitsAndADisabledOneDropsIt(t *testing.T) {
 		t.Errorf("what happened while it was disabled is kept: %d", n)
 	}
 }
+
+func TestAVerificationThatWasRefusedKeepsNoLaterOneBack(t *testing.T) {
+	w := newWire(t)
+	token, _, poll := w.streams("crm")
+	verify := func() {
+		t.Helper()
+		w.clock.pass(minVerification * time.Second)
+		if a := w.call(token, http.MethodPost, "/ssf/verify", `{"stream_id":"`+poll+`"}`); a.status != http.StatusNoContent {
+			t.Fatalf("%d %s", a.status, a.body)
+		}
+	}
+	verify()
+	first := w.waitingIn(poll)
+	w.fetch(token, poll, `{"maxEvents":0,"setErrs":{"`+first[0]+`":{"err":"invalid_state"}}}`)
+	if n := len(w.waitingIn(poll)); n != 0 {
+		t.Fatalf("%d wait", n)
+	}
+	verify()
+	if second := w.waitingIn(poll); len(second) != 1 || second[0] == first[0] {
+		t.Errorf("the second time %v wait", second)
+	}
+}

@@ -55,9 +55,15 @@ func (a *api) setStatus(w http.ResponseWriter, r *http.Request, who *client.Rece
 	default:
 		return bad(errors.New("status: want enabled, paused or disabled"))
 	}
+	if err := a.mayChange(r.Context(), who); err != nil {
+		return err
+	}
 	after, err := a.Store.UpdateStream(r.Context(), s.ID, func(s *client.Stream) ([]event.Event, error) {
 		if s.Receiver != who.ID {
 			return nil, errNoStream
+		}
+		if s.Status == to && s.Reason == reason {
+			return nil, nil
 		}
 		s.Status, s.Reason, s.Updated = to, reason, a.Now()
 		return []event.Event{a.told(event.StreamChanged, who, s.ID).With("status", string(to))}, nil

@@ -4,15 +4,34 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/regain-id/regain/internal/client"
 	"github.com/regain-id/regain/internal/event"
 	"github.com/regain-id/regain/internal/fault"
+	"github.com/regain-id/regain/internal/limit"
 )
+
+// How many changes one receiver may make: each is a line of the audit log. An honest one makes a few a year.
+const (
+	changeBurst = 120
+	changePer   = 10 * time.Minute
+)
+
+// mayChange counts a change before it is looked at any further.
+func (a *api) mayChange(ctx context.Context, who *client.Receiver) error {
+	bucket := limit.Bucket{Key: a.Keys.Hash("limit", "ssf-change", who.ID), Burst: changeBurst, Per: changePer}
+	room, retry, err := a.Limits.Spend(ctx, a.Now(), bucket)
+	if err == nil && !room {
+		err = &refusal{status: http.StatusTooManyRequests, text: "too many changes", retry: retry}
+	}
+	return err
+}
 
 // createStream makes a stream (SSF 1.0 §8.1.1.1).
 func (a *api) createStream(w http.ResponseWriter, r *http.Request, who *client.Receiver) error {
@@ -31,6 +50,9 @@ func (a *api) createStream(w http.ResponseWriter, r *http.Request, who *client.R
 	s := &client.Stream{Receiver: who.ID, Status: client.StreamEnabled, Created: now, Updated: now}
 	if err := d.apply(s, who, true, ""); err != nil {
 		return bad(err)
+	}
+	if err := a.mayChange(r.Context(), who); err != nil {
+		return err
 	}
 	s.ID = uuid.Must(uuid.NewV7()).String()
 	switch err := a.Store.CreateStream(r.Context(), s, a.told(event.StreamCreated, who, s.ID).With("delivery", s.Delivery)); {
@@ -87,15 +109,22 @@ func (a *api) changeStream(w http.ResponseWriter, r *http.Request, who *client.R
 	if err != nil {
 		return bad(err)
 	}
+	if err := a.mayChange(r.Context(), who); err != nil {
+		return err
+	}
 	after, err := a.Store.UpdateStream(r.Context(), s.ID, func(s *client.Stream) ([]event.Event, error) {
 		if s.Receiver != who.ID {
 			return nil, errNoStream
 		}
+		before := *s
 		if names := a.document(who, s).differs(o); len(names) > 0 { // as it is before the change
 			return nil, bad(errors.New("ours to give, and not as sent: " + strings.Join(names, ", ")))
 		}
 		if err := d.apply(s, who, whole, a.pollURL(s.ID)); err != nil {
 			return nil, bad(err)
+		}
+		if reflect.DeepEqual(*s, before) { // nothing to tell, and nothing is written
+			return nil, nil
 		}
 		s.Updated = a.Now()
 		return []event.Event{a.told(event.StreamChanged, who, s.ID).With("delivery", s.Delivery)}, nil
@@ -110,6 +139,9 @@ func (a *api) changeStream(w http.ResponseWriter, r *http.Request, who *client.R
 // deleteStream ends a stream and what waits for it (SSF 1.0 §8.1.1.5).
 func (a *api) deleteStream(w http.ResponseWriter, r *http.Request, who *client.Receiver) error {
 	s, err := a.asked(r, who)
+	if err == nil {
+		err = a.mayChange(r.Context(), who)
+	}
 	if err != nil {
 		return err
 	}

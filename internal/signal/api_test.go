@@ -13,6 +13,7 @@ import (
 	"github.com/regain-id/regain/internal/client"
 	"github.com/regain-id/regain/internal/event"
 	"github.com/regain-id/regain/internal/keyring"
+	"github.com/regain-id/regain/internal/store"
 )
 
 const formType = "application/x-www-form-urlencoded"
@@ -394,5 +395,49 @@ func TestRequestsHaveAPace(t *testing.T) {
 	}
 	if a := w.call(other, http.MethodGet, "/ssf/streams", ""); a.status != http.StatusOK {
 		t.Errorf("another receiver is kept out by that: %d", a.status)
+	}
+}
+
+func TestAReceiverThatChangesItsStreamWithoutEndIsStopped(t *testing.T) {
+	w := newWire(t)
+	token, push, _ := w.streams("crm")
+	told := func() int {
+		t.Helper()
+		return len(have[[]event.Event](t)(w.store.EventsOf(t.Context(), "", "", store.MaxEvents)))
+	}
+	before := told()
+	for range 5 { // what changes nothing is no change
+		w.call(token, http.MethodPatch, "/ssf/streams", `{"stream_id":"`+push+`"}`)
+		w.call(token, http.MethodPost, "/ssf/status", `{"stream_id":"`+push+`","status":"enabled"}`)
+	}
+	if n := told() - before; n != 0 {
+		t.Errorf("%d events of nothing", n)
+	}
+	limited := 0
+	for i := range changeBurst + 20 {
+		if i%90 == 0 { // the pace of requests is another test
+			w.clock.pass(10 * time.Second)
+		}
+		switch a := w.call(token, http.MethodPatch, "/ssf/streams", fmt.Sprintf(`{"stream_id":%q,"description":"%d"}`, push, i)); a.status {
+		case http.StatusOK:
+		case http.StatusTooManyRequests:
+			limited++
+		default:
+			t.Fatalf("%d %s", a.status, a.body)
+		}
+	}
+	if n := told() - before; limited < 20 || n > changeBurst {
+		t.Errorf("%d were stopped, %d events", limited, n)
+	}
+	for _, ask := range []func() reply{
+		func() reply { return w.call(token, http.MethodPost, "/ssf/streams", `{}`) },
+		func() reply { return w.call(token, http.MethodDelete, "/ssf/streams?stream_id="+push, "") },
+		func() reply {
+			return w.call(token, http.MethodPost, "/ssf/status", `{"stream_id":"`+push+`","status":"disabled"}`)
+		},
+	} {
+		if a := ask(); a.status != http.StatusTooManyRequests || a.header.Get("Retry-After") == "" {
+			t.Errorf("%d %s", a.status, a.body)
+		}
 	}
 }

@@ -29,8 +29,11 @@ func DeliveryKind(delivery string) string {
 }
 
 // PutDelivery adds one delivery that no event brings, such as a test, in a commit of its own. One of a kind and ref waits
-// at a time.
+// at a time; one that was given up before makes room.
 func (s *Store) PutDelivery(ctx context.Context, kind, ref string, now, until time.Time) error {
+	if _, err := s.hits(ctx, `DELETE FROM work WHERE event = '' AND kind = $1 AND ref = $2 AND dead_at > 0`, storable(kind), storable(ref)); err != nil {
+		return fmt.Errorf("put delivery: %w", err)
+	}
 	return s.Put(ctx, Job{Kind: kind, Ref: ref, NotBefore: now, NotAfter: until})
 }
 

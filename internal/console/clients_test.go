@@ -113,6 +113,7 @@ func TestAnAppIsDisabledAndEnabledOnceByWhoeverDidIt(t *testing.T) {
 		disabled bool
 		says     string
 	}{{"disable", true, "Enable this app"}, {"disable", true, "Enable this app"}, {"enable", false, "Disable this app"}, {"enable", false, "Disable this app"}} {
+		h.clock = h.clock.Add(time.Second)
 		w := b.do("POST", PathApps+"/hr-portal/"+c.do, nil)
 		if w.Code != 303 || w.Header().Get("Location") != PathApps+"/hr-portal" || h.appOf("hr-portal").Disabled != c.disabled {
 			t.Fatalf("%s: %d to %q, disabled %v", c.do, w.Code, w.Header().Get("Location"), h.appOf("hr-portal").Disabled)
@@ -301,6 +302,10 @@ func TestAReceiverIsDisabledTestedAndGetsAnotherSecret(t *testing.T) {
 	if w := b.do("POST", PathReceivers+"/tickets/rotate", url.Values{"version": {version}}); w.Code != 303 || h.receiverOf("tickets").Version != r.Version {
 		t.Errorf("a second click: %d", w.Code)
 	}
+	again, _, _ := b.rotate(PathReceivers+"/tickets", "day")
+	if again == secret || string(raw) == string(make([]byte, 32)) {
+		t.Errorf("a secret that can be guessed: %q, then %q", secret, again)
+	}
 	token, _, _ := b.rotate(PathReceivers+"/entra", "none")
 	hash := sha256.Sum256([]byte(token))
 	if e := h.receiverOf("entra"); !strings.HasPrefix(token, prefixReceiver+"_") || len(e.Secrets) != 1 || string(e.Secrets[0].Hash) != string(hash[:]) {
@@ -308,6 +313,7 @@ func TestAReceiverIsDisabledTestedAndGetsAnotherSecret(t *testing.T) {
 	}
 
 	for _, do := range []string{"disable", "disable", "enable"} {
+		h.clock = h.clock.Add(time.Second)
 		if w := b.do("POST", PathReceivers+"/tickets/"+do, nil); w.Code != 303 || h.receiverOf("tickets").Disabled != (do == "disable") {
 			t.Fatalf("%s: %d", do, w.Code)
 		}
@@ -326,15 +332,41 @@ func TestAReceiverIsDisabledTestedAndGetsAnotherSecret(t *testing.T) {
 			t.Errorf("written down: %+v", e)
 		}
 	}
-	if n := len(h.changes(r.ID)); n != 3 {
-		t.Errorf("%d events, want 3", n)
+	if n := len(h.changes(r.ID)); n != 4 {
+		t.Errorf("%d events, want 4", n)
+	}
+	if e := h.changes(r.ID)[2]; e.Data["status"] != string(client.StreamDisabled) {
+		t.Errorf("its streams would not be told that it is disabled: %+v", e)
 	}
 	// A receiver of signals that has no stream has nothing to test.
 	if w := b.do("POST", PathReceivers+"/entra/test", nil); w.Code != 303 {
 		t.Errorf("a receiver without a stream: %d", w.Code)
 	}
-	if page := b.get(PathReceivers + "/entra").Body.String(); strings.Contains(page, "on its way") || !strings.Contains(page, "The receiver has not asked for any") {
+	if page := b.get(PathReceivers + "/entra").Body.String(); strings.Contains(page, "on its way") || !strings.Contains(page, "The receiver has not asked for any") || !strings.Contains(page, "There is no stream that is enabled") {
 		t.Error("a test that cannot be sent is said to be on its way")
+	}
+}
+
+func TestHowDeliveriesGoByAllWaysTogether(t *testing.T) {
+	at := func(h int) time.Time { return noon.Add(time.Duration(h) * time.Hour) }
+	good, bad := client.Health{Good: at(2), Bad: at(1), Class: "timeout", Waiting: 1, Dead: 2}, client.Health{Good: at(1), Bad: at(3), Class: "status-500", Waiting: 3, Dead: 4}
+	if got, want := together([]client.Health{good, bad}), (client.Health{Good: at(2), Bad: at(3), Class: "status-500", Waiting: 4, Dead: 6}); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	stream := func(s client.StreamStatus) client.Stream { return client.Stream{Status: s} }
+	for _, c := range []struct {
+		streams []client.Stream
+		all     []client.Health
+		want    bool
+	}{
+		{nil, []client.Health{good}, false}, {nil, []client.Health{bad}, true}, {nil, []client.Health{{}}, false},
+		{[]client.Stream{stream(client.StreamEnabled), stream(client.StreamEnabled)}, []client.Health{good, bad}, true},
+		{[]client.Stream{stream(client.StreamEnabled), stream(client.StreamPaused)}, []client.Health{good, bad}, false},
+		{[]client.Stream{stream(client.StreamDisabled)}, []client.Health{bad}, false},
+	} {
+		if got := failing(c.streams, c.all); got != c.want {
+			t.Errorf("%v, %v: got %v", c.streams, c.all, got)
+		}
 	}
 }
 

@@ -27,6 +27,9 @@ import (
 //	html link, js page       is a link to here, and a script that makes one on somebody else's page
 //	go, ts, py, cs verify    tells a good webhook from a bad one; "http webhook" is a good one, "json webhook" a body
 //	http ssf, http token     is sent to a server of this code by a receiver, and "json event" is what it gets
+//	http app, json app       is sent by an app, and answered so; "text browser" and "text callback" are where the browser goes
+//	json claims              is what the ID token says
+//	go example, ts example   stands so in examples/app; "text demo" is what the demo prints
 //	… elsewhere              is for a system that cannot be had here; its addresses are looked at
 type guideBlock struct {
 	info, text string
@@ -39,6 +42,7 @@ var guideInfos = regexp.MustCompile("^(" + strings.Join([]string{
 	"nginx run", "caddy run", "js run", "html link", "js page", "[a-z]+ elsewhere", // links.md
 	"go verify", "ts verify", "py verify", "cs verify", "http webhook", "json webhook", // webhooks.md
 	"http ssf", "http token", "json event", // ssf.md
+	"http app", "json app", "json claims", "text browser", "text callback", "text demo", "go example", "ts example", // apps.md
 }, "|") + ")$")
 
 var guideFence = regexp.MustCompile("(?ms)^```([a-z ]*)\n(.*?)^```$")

@@ -28,6 +28,8 @@ type shop struct {
 	w      *world
 	scope  string
 
+	onward string // where the callback leads on to at once; "" shows a page
+
 	mu    sync.Mutex
 	flows map[string]flow // by state
 	back  []answered
@@ -150,6 +152,10 @@ func (s *shop) callback(rw http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	s.back = append(s.back, a)
 	s.mu.Unlock()
+	if s.onward != "" {
+		http.Redirect(rw, r, s.onward, http.StatusSeeOther)
+		return
+	}
 	rw.Header().Set("Content-Type", "text/html; charset=utf-8")
 	fmt.Fprintf(rw, shopPage, "Back: "+html.EscapeString(fmt.Sprint(a.query.Get("error"), " ", a.err)))
 }

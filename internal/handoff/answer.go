@@ -169,7 +169,7 @@ func (s *Service) held(r *web.Request) (*client.Handoff, *client.App, *web.Page,
 		page := s.ended(app)
 		return nil, nil, &page, nil
 	}
-	if page, err := s.withdrawn(r.Context(), app, h); page != nil || err != nil {
+	if page, err := s.withdrawn(r, app, h); page != nil || err != nil {
 		return nil, nil, page, err
 	}
 	return h, app, nil, nil
@@ -195,7 +195,7 @@ func (s *Service) answer(r *web.Request, app *client.App, h *client.Handoff, o c
 	case err != nil:
 		return web.Page{}, err
 	}
-	return web.Page{Leave: s.answerTo(h.Redirect, h.Param, url.Values{"code": {code}}), Cookies: []web.Cookie{s.Forget()}}, nil
+	return s.leave(r, app, s.answerTo(h.Redirect, h.Param, url.Values{"code": {code}})), nil
 }
 
 // give sends the browser back with nothing changed. Why is for the log alone: the app hears the same whatever it was, but
@@ -219,7 +219,7 @@ func (s *Service) give(r *web.Request, app *client.App, h *client.Handoff, why s
 	if why == client.WhyDown {
 		e = refuse(errDown, textTryLater)
 	}
-	return s.deny(h.Redirect, h.Param, e), nil
+	return s.deny(r, app, h.Redirect, h.Param, e), nil
 }
 
 // end ends a handoff that nobody is sent back from. That it ended already is as good.

@@ -1,7 +1,6 @@
 package handoff
 
 import (
-	"context"
 	"errors"
 	"io"
 	"mime"
@@ -122,7 +121,7 @@ func (s *Service) authorize(r *web.Request) (web.Page, error) {
 		if len(state) > maxState || !plain(state) {
 			state = ""
 		}
-		return s.deny(redirect, state, bad), nil
+		return s.deny(r, app, redirect, state, bad), nil
 	}
 	if err := s.spend(r.Context(), s.bucket(s.Rates.OpensPerApp, client.OpenLife, "app", app.ID)); err != nil {
 		return web.Page{}, err
@@ -167,7 +166,7 @@ func (s *Service) openPushed(r *web.Request, app *client.App, pushed string) (we
 	if h == nil {
 		return s.ended(app), nil
 	}
-	if page, err := s.withdrawn(r.Context(), app, h); page != nil || err != nil {
+	if page, err := s.withdrawn(r, app, h); page != nil || err != nil {
 		return shown(page), err
 	}
 	return s.begin(r, h, secret), nil
@@ -182,17 +181,17 @@ func (s *Service) begin(r *web.Request, h *client.Handoff, secret string) web.Pa
 
 // withdrawn ends a handoff of an app that was disabled, or may not ask for this any more, since it began; nil when it may.
 // An address that is not registered any more is not gone to.
-func (s *Service) withdrawn(ctx context.Context, app *client.App, h *client.Handoff) (*web.Page, error) {
+func (s *Service) withdrawn(r *web.Request, app *client.App, h *client.Handoff) (*web.Page, error) {
 	known := app != nil && slices.Contains(app.Redirects, h.Redirect)
 	if known && !app.Disabled && slices.Contains(app.Actions, h.Action) {
 		return nil, nil
 	}
-	if err := s.end(ctx, h, client.WhyApp); err != nil {
+	if err := s.end(r.Context(), h, client.WhyApp); err != nil {
 		return nil, err
 	}
 	page := s.ended(nil)
 	if known {
-		page = s.deny(h.Redirect, h.Param, refuse(errUnauthorized, textAppMayNot))
+		page = s.deny(r, app, h.Redirect, h.Param, refuse(errUnauthorized, textAppMayNot))
 	}
 	return &page, nil
 }

@@ -52,9 +52,38 @@ func (s *Service) answerTo(redirect, state string, answer url.Values) string {
 	return withQuery(redirect, answer)
 }
 
-// deny sends a browser back with an error.
-func (s *Service) deny(redirect, state string, e *refusal) web.Page {
-	return web.Page{Leave: s.answerTo(redirect, state, url.Values{"error": {e.code}, "error_description": {e.description}}), Cookies: []web.Cookie{s.Forget()}}
+// deny sends a browser back with an error. app may be nil.
+func (s *Service) deny(r *web.Request, app *client.App, redirect, state string, e *refusal) web.Page {
+	return s.leave(r, app, s.answerTo(redirect, state, url.Values{"error": {e.code}, "error_description": {e.description}}))
+}
+
+// leave sends a browser on to an app. Chromium and Safari hold every hop after a form of ours to form-action, the hops that
+// the app adds included: one that answers its callback by leading on to a sign-in elsewhere, as many do, would leave the
+// person standing here without a word, and the code spent. So a browser that sent a form gets a page that goes on by itself;
+// whatever else asks gets the redirect.
+func (s *Service) leave(r *web.Request, app *client.App, to string) web.Page {
+	page := web.Page{Leave: to}
+	own := r.URL.Path == PathReturn || r.URL.Path == PathCancel
+	if own && r.Header.Get("Sec-Fetch-Dest") == "document" {
+		v := LeavingPage{To: to}
+		if app != nil {
+			v.App = app.Name
+		}
+		page = v.Page()
+	}
+	page.Cookies = []web.Cookie{s.Forget()}
+	return page
+}
+
+// LeavingPage goes on to an app by itself, and has a link for whoever stays.
+type LeavingPage struct {
+	App string // its name
+	To  string // one of its addresses, with the answer
+}
+
+// Page renders the view.
+func (v LeavingPage) Page() web.Page {
+	return web.Page{Template: "handoff-leaving", Title: message.Key("handoff.leaving.heading", "App", v.App), Leave: v.To, Data: v}
 }
 
 // withQuery adds to the query of a registered address and leaves what is there as it is (RFC 6749 §3.1.2).

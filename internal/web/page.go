@@ -19,7 +19,8 @@ type Page struct {
 	Goto     string // a path of this site to see next; Template is not used
 	// Leave is an absolute address of another site to go to: an identity provider's, an app's registered one. It is chosen
 	// by us and never taken from a request. Chromium holds every hop after a post to form-action, so answer a post with a
-	// page that links to a GET which leaves.
+	// page that links to a GET which leaves, or with a Template beside: that page is shown and goes on by itself, without
+	// script, and neither this hop nor any after it is held to anything. It must have a link, too.
 	Leave   string
 	Refresh time.Duration // the browser asks for the page again after so long, without script; whole seconds
 	Cookies []Cookie

@@ -126,10 +126,9 @@ func (s *Site) write(w *recorder, r *http.Request, p Page) error {
 			status = http.StatusSeeOther
 		}
 		w.Header().Set("Location", p.Goto)
-	} else if p.Leave != "" {
-		if !elsewhere(p.Leave) {
-			return errors.New("page leaves for what is no https address, or http on loopback")
-		}
+	} else if p.Leave != "" && !elsewhere(p.Leave) {
+		return errors.New("page leaves for what is no https address, or http on loopback")
+	} else if p.Leave != "" && p.Template == "" {
 		status = cmp.Or(status, http.StatusSeeOther)
 		w.Header().Set("Location", p.Leave)
 	} else if p.JSON != nil {
@@ -162,7 +161,9 @@ func (s *Site) write(w *recorder, r *http.Request, p Page) error {
 			}
 		}
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		if p.Refresh > 0 {
+		if p.Leave != "" {
+			w.Header().Set("Refresh", "0;url="+p.Leave)
+		} else if p.Refresh > 0 {
 			w.Header().Set("Refresh", strconv.Itoa(int(max(p.Refresh, time.Second)/time.Second)))
 		}
 	}

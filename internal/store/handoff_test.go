@@ -303,7 +303,10 @@ func TestAHandoffThatCannotBeStoredIsRefused(t *testing.T) {
 		for _, name := range []string{"two", "three"} { // an empty handle is none: no row is found by it, and it is nobody else's
 			h := sent(name)
 			must(t, s.CreateHandoff(t.Context(), h))
-			ok[*client.Handoff](t)(s.UpdateHandoff(t.Context(), h.ID, func(h *client.Handoff) ([]event.Event, error) { h.Code, h.Token, h.Why = []byte{}, []byte{}, "why"; return nil, nil }))
+			ok[*client.Handoff](t)(s.UpdateHandoff(t.Context(), h.ID, func(h *client.Handoff) ([]event.Event, error) {
+				h.Code, h.Token, h.Why = []byte{}, []byte{}, "why"
+				return nil, nil
+			}))
 		}
 		count(t, s, 2, `SELECT count(*) FROM handoffs WHERE code IS NULL AND token IS NULL AND why = 'why'`)
 

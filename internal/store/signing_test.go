@@ -1,6 +1,8 @@
 package store_test
 
 import (
+	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -213,4 +215,26 @@ func TestSigningKeysAreCachedAndOneThatDoesNotOpenHarmsNothingElse(t *testing.T)
 		}
 		ok[policy.Policy](t)(cached.Policy(t.Context()))
 	}, func(c *store.Config) { c.Trace = func(string) { statements.Add(1) } })
+}
+
+// What is swept as old by one replica may have been rotated by another since: then the key that signs by now is not old,
+// and stays. (On SQLite there is one process.)
+func TestAKeyThatAnotherReplicaRotatedSinceIsLeftAlone(t *testing.T) {
+	c := store.Config{URL: storetest.URL(t, store.PostgreSQL), Ring: storetest.Ring()}
+	there := storetest.OpenConfig(t, c)
+	must(t, there.EnsureSigning(t.Context(), keyring.ForEvents, keyring.ES256, noon))
+	at := noon.Add(store.SigningLife)
+	var meanwhile sync.Once
+	c.Trace = func(sql string) {
+		if strings.Contains(sql, "state = 'current'") && !strings.Contains(sql, "moved <=") { // the first after those that are due were read
+			meanwhile.Do(func() { ok[bool](t)(there.RotateSigning(t.Context(), keyring.ForEvents, keyring.ES256, at, "cli:ada")) })
+		}
+	}
+	here := storetest.OpenConfig(t, c)
+	if rotated, _, err := here.SweepSigning(t.Context(), at); rotated != 0 || err != nil {
+		t.Errorf("rotated %d more, %v", rotated, err)
+	}
+	if got := states(t, here, keyring.ForEvents); got != "cnr" {
+		t.Errorf("got %s, want one rotation", got)
+	}
 }

@@ -2,8 +2,7 @@ package portal
 
 import (
 	"io/fs"
-	"maps"
-	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -36,7 +35,9 @@ func problem(field, key string) []web.Problem {
 }
 
 // samples is every state of every page.
-func samples() map[string]view {
+var samples = sync.OnceValue(allSamples)
+
+func allSamples() map[string]view {
 	last := running
 	last.MayExtend, last.SecondsLeft, last.Step = false, 60, 3
 	third := running
@@ -173,8 +174,7 @@ func testSite(t *testing.T, change func(*web.Config)) *web.Site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range slices.Sorted(maps.Keys(samples())) {
-		v := samples()[name]
+	for name, v := range samples() {
 		s.Handle("GET", "/sample/"+name, func(*web.Request) (web.Page, error) { return v.Page(), nil })
 	}
 	return s

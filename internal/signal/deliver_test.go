@@ -318,9 +318,23 @@ func TestADisabledReceiverHearsThatAndNothingMore(t *testing.T) {
 			t.Errorf("got %+v, and %d webhooks", sets, len(siem.all()))
 		}
 		w.happened(w.ada, event.PasswordReset)
+		if n := w.work(); n != 1 || len(rp.all()) != 1 || len(siem.all()) != 0 || w.health(st.ID).Waiting != 0 {
+			t.Errorf("%d items of work, %d requests, %d webhooks", n, len(rp.all()), len(siem.all()))
+		}
+	})
+}
+
+func TestWhatWasWrittenWhileAStreamChangedItsWayFollowsIt(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		_, st := w.stream("rp", "http://127.0.0.1:1/", func(_ *client.Receiver, s *client.Stream) {
+			s.Delivery, s.Endpoint, s.Authorization = client.DeliverPoll, "", ""
+		})
+		must(t, w.s.PutDelivery(t.Context(), "set", st.ID+" verification", w.clock.now(), time.Time{})) // by a view of before
 		w.work()
-		if len(rp.all()) != 1 || len(siem.all()) != 0 || w.health(st.ID).Waiting != 0 {
-			t.Errorf("%d requests, %d webhooks", len(rp.all()), len(siem.all()))
+		items, _, err := w.s.Polled(t.Context(), st.ID, 10, w.clock.now())
+		must(t, err)
+		if len(items) != 1 || items[0].Ref != st.ID+" verification" {
+			t.Errorf("got %+v", items)
 		}
 	})
 }

@@ -185,14 +185,3 @@ func (s sight) answer(t testing.TB, redirect string) url.Values {
 
 // goBack presses the button of the last page that leads back to the app.
 func (v *visitor) goBack() sight { v.w.t.Helper(); return v.post("/oauth2/return") }
-
-// sentToReset goes from a question to the answer, with a password set on the way.
-func (v *visitor) sentToReset(q question, p *somebody, password string) url.Values {
-	v.w.t.Helper()
-	t := v.w.t
-	v.stopAtApps()
-	v.get("/oauth2/authorize?"+q.form.Encode()).want(t, 200, "/reset")
-	v.proveTwice(p)
-	v.post("/new-password", "password", password).want(t, 200, "/progress", "Your password is changed")
-	return v.goBack().answer(t, q.form.Get("redirect_uri"))
-}

@@ -145,7 +145,7 @@ func (s *suite) judge(q question, code string) granted {
 	if err := json.Unmarshal(b, &keys); err != nil {
 		s.t.Fatal(err)
 	}
-	signed, err := jose.ParseSigned(g.raw, []jose.SignatureAlgorithm{jose.RS256})
+	signed, err := jose.ParseSignedCompact(g.raw, []jose.SignatureAlgorithm{jose.RS256})
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -47,10 +47,9 @@ func oidfResults(t *testing.T, section string) map[string]string {
 // suite is the conformance suite as a receiver.
 type suite struct {
 	*wire
-	t      *testing.T
-	token  string
-	format client.SubjectFormat
-	host   string // where it takes pushes
+	t     *testing.T
+	token string
+	host  string // where it takes pushes
 
 	mu     sync.Mutex
 	pushed []push
@@ -122,7 +121,7 @@ func (s *suite) verify(stream, state string) reply {
 // judge checks a SET as the suite does: RFC 8417, SSF 1.0 §4, CAEP Interoperability Profile §2.6, §2.8.
 func (s *suite) judge(set string) (kind string, about, payload map[string]any) {
 	s.t.Helper()
-	signed, err := jose.ParseSigned(set, []jose.SignatureAlgorithm{jose.RS256})
+	signed, err := jose.ParseSignedCompact(set, []jose.SignatureAlgorithm{jose.RS256})
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/regain-id/regain/internal/browser"
 )
 
 // exported are the variables that a line for a shell sets, as a shell reads them.
@@ -152,5 +154,62 @@ func TestTheDemoPrintsALineThatAnExampleReads(t *testing.T) {
 	}
 	if !found {
 		t.Errorf("no such line:\n%s", out.String())
+	}
+}
+
+// The same with a browser: what the pages forbid themselves must not stand in the way of the answer.
+func TestAPersonGoesFromTheExampleThroughTheDemoAndBack(t *testing.T) {
+	t.Parallel()
+	for _, a := range exampleApps {
+		t.Run(a.name, func(t *testing.T) {
+			t.Parallel()
+			p := browser.New(t)
+			e := runDemo(t, DemoOptions{})
+			s := a.open(t, a.text(t), exported(t, e.shopLine()))
+			ada := e.person("forgot")
+			at := func(prefix string) {
+				t.Helper()
+				if !strings.HasPrefix(p.URL(), prefix) {
+					t.Fatalf("at %s, want %s:\n%s", p.URL(), prefix, p.Text("body"))
+				}
+			}
+			p.Open(s.base + "/")
+			p.Follow("#forgot")
+			at(e.line.Base + "/reset")
+			if text := words(p.Text("body")); !strings.Contains(text, "Example shop") {
+				t.Errorf("the page does not say who sent the person:\n%s", text)
+			}
+			mails, texts := e.codes(ada.Email), e.codes(ada.Phone)
+			p.Fill("#login", ada.Login)
+			p.Follow(primary)
+			p.Click("input[name=way][value=email]")
+			p.Follow(primary)
+			p.Fill("#code", e.code(ada.Email, mails+1))
+			p.Follow(primary)
+			p.Click("label.choice:has(b) input[name=way]")
+			p.Follow(primary)
+			p.Fill("#code", e.code(ada.Phone, texts+1))
+			p.Follow(primary)
+			at(e.line.Base + "/new-password")
+			p.Fill("#password", fresh)
+			p.Follow(primary)
+			p.WaitFor(goBack)
+			p.Follow(goBack)
+			at(s.redirect)
+			if got := p.Text("#told"); got != "Your password is changed." || !e.accepts(ada.Login, fresh) {
+				t.Errorf("the shop says %q", got)
+			}
+			if got := p.Attribute("#sign-in", "href"); got != e.line.IDP+"/" {
+				t.Errorf("sent on to %q", got)
+			}
+			// Stopped on the first page.
+			p.Open(s.base + "/")
+			p.Follow("#forgot")
+			p.Follow(giveUp)
+			at(s.redirect)
+			if got := p.Text("#told"); got != "Nothing was changed." {
+				t.Errorf("the shop says %q", got)
+			}
+		})
 	}
 }

@@ -46,6 +46,15 @@ func registerApp(ctx context.Context, srv *Server, anyPort bool) (*demoApp, erro
 	if err := a.Check(); err != nil {
 		return nil, err
 	}
+	// One whose secret nobody remembers is of no use: the last run ended before it was written down.
+	if old, err := srv.Store.Store.App(ctx, a.Key); err != nil {
+		return nil, err
+	} else if old != nil {
+		gone := event.New(now, event.AppDeleted, "system", "", old.ID, event.Success).With("key", old.Key).With("name", old.Name).With("returns", old.Returns)
+		if err := srv.Store.DeleteApp(ctx, old.Key, gone); err != nil {
+			return nil, err
+		}
+	}
 	e := event.New(now, event.AppCreated, "system", "", a.ID, event.Success).With("key", a.Key).With("name", a.Name).With("returns", a.Returns)
 	if err := srv.Store.CreateApp(ctx, a, e); err != nil {
 		return nil, err

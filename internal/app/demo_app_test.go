@@ -99,25 +99,9 @@ func TestTheAppOfTheDemoStaysTheSameInItsFolder(t *testing.T) {
 	if *second.line.App != *first.line.App {
 		t.Errorf("got %v, then %v", first.line.App, second.line.App)
 	}
-	// Its secret is still the one it was.
-	form := url.Values{"response_type": {"code"}, "redirect_uri": {first.line.App.RedirectURI}}
-	r, err := http.NewRequest(http.MethodPost, second.line.Base+"/oauth2/par", strings.NewReader(form.Encode()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	r.SetBasicAuth(first.line.App.ClientID, first.line.App.ClientSecret)
-	res, err := http.DefaultClient.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
-	var said struct{ Error string }
-	if err := json.NewDecoder(res.Body).Decode(&said); err != nil || said.Error != "invalid_scope" {
-		t.Errorf("got %q (%v), want it known and its request judged", said.Error, err)
-	}
+	second.knows(first.line.App) // its secret is still the one it was
 	second.stop()
-	// A folder from before apps could ask gets one.
+	// A folder that remembers none gets another one: from before apps could ask, or left in the middle of it.
 	state := filepath.Join(dir, "demo.json")
 	b, err := os.ReadFile(state)
 	if err != nil {
@@ -133,6 +117,32 @@ func TestTheAppOfTheDemoStaysTheSameInItsFolder(t *testing.T) {
 	}
 	if err != nil {
 		t.Fatal(err)
+	}
+	third := runDemo(t, DemoOptions{Data: dir})
+	if third.line.App.ClientSecret == first.line.App.ClientSecret {
+		t.Error("a secret that was forgotten is back")
+	}
+	third.knows(third.line.App)
+}
+
+// knows holds that an app of the demo is let in by its secret.
+func (e *exhibit) knows(a *demoApp) {
+	e.t.Helper()
+	form := url.Values{"response_type": {"code"}, "redirect_uri": {a.RedirectURI}}
+	r, err := http.NewRequest(http.MethodPost, e.line.Base+"/oauth2/par", strings.NewReader(form.Encode()))
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.SetBasicAuth(a.ClientID, a.ClientSecret)
+	res, err := http.DefaultClient.Do(r)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	var said struct{ Error string }
+	if err := json.NewDecoder(res.Body).Decode(&said); err != nil || said.Error != "invalid_scope" {
+		e.t.Errorf("got %q (%v), want it known and its request judged", said.Error, err)
 	}
 }
 

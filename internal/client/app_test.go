@@ -2,6 +2,7 @@ package client
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -167,6 +168,9 @@ func TestAnOldSecretOrKeyWorksBesideTheNewOneForAWhile(t *testing.T) {
 				t.Errorf("a day on: %s", got)
 			}
 			add('d', noon.Add(2*time.Hour), noon.Add(2*time.Hour), "d") // at once
+			if n := len(w.app.Secrets) + len(w.app.Keys); n != 1 {
+				t.Errorf("%d are kept, want the one that works", n)
+			}
 			add('e', noon.Add(3*time.Hour), noon.Add(4*time.Hour), "de")
 			add('f', noon.Add(5*time.Hour), noon.Add(9*time.Hour), "ef") // d has ended, and does not come back
 			add('g', noon.Add(6*time.Hour), noon.Add(99*time.Hour), "fg")
@@ -182,10 +186,16 @@ func TestAnOldSecretOrKeyWorksBesideTheNewOneForAWhile(t *testing.T) {
 }
 
 func TestARotationNeverMakesWhatEndsLastLonger(t *testing.T) {
-	k := asking()
-	k.Secrets = []Token{{ID: "a", Hash: make([]byte, 32), Created: noon, Expires: noon.Add(time.Hour)}}
-	if err := k.AddSecret(secretMade('b', noon), noon.Add(24*time.Hour)); err != nil || lives(k, noon.Add(time.Hour)) != "b" {
-		t.Errorf("%v: %s live", err, lives(k, noon.Add(time.Hour)))
+	s, k := asking(), keyed()
+	s.Secrets, k.Keys = []Token{secretMade('a', noon)}, []PublicKey{keyMade("a", noon)}
+	s.Secrets[0].Expires, k.Keys[0].Expires = noon.Add(time.Hour), noon.Add(time.Hour)
+	if err := errors.Join(s.AddSecret(secretMade('b', noon), noon.Add(24*time.Hour)), k.AddKey(keyMade("b", noon), noon.Add(24*time.Hour))); err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range []*App{s, k} {
+		if got := lives(a, noon.Add(time.Hour)); got != "b" {
+			t.Errorf("%s: %s live", a.Auth, got)
+		}
 	}
 }
 

@@ -203,6 +203,9 @@ func TestSigningKeysAreCachedAndOneThatDoesNotOpenHarmsNothingElse(t *testing.T)
 			t.Errorf("%d statements, %d keys of another purpose", statements.Load()-before, len(none))
 		}
 		ok[[]keyring.SigningKey](t)(cached.SigningKeys(t.Context(), keyring.ForEvents))[0] = keyring.SigningKey{} // is not what others get
+		if look() != first {
+			t.Error("a caller changed what others get")
+		}
 		ok[bool](t)(s.RotateSigning(t.Context(), keyring.ForEvents, keyring.ES256, noon, "cli:ada"))
 		must(t, cached.Refresh(t.Context()))
 		if look() == first {

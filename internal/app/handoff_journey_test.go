@@ -600,3 +600,31 @@ func TestAPlainLinkAfterAHandoffEndsTheTie(t *testing.T) {
 	}
 	s.quiet(t)
 }
+
+func TestWhereNobodyCanSignInNoAppSendsAnybodyToRegister(t *testing.T) {
+	w := newWorld(t, scene{})
+	s := newShop(w, nil)
+	s.scope = "regain.register"
+	to, err := s.link(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	res, err := c.Get(to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	at, err := res.Location()
+	if err != nil || at.Query().Get("error") != "invalid_scope" || strings.Contains(at.Query().Get("error_description"), "register") {
+		t.Errorf("sent to %v (%v)", at, err)
+	}
+	res, err = c.Get(w.base + "/.well-known/openid-configuration")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if b, _ := io.ReadAll(res.Body); !strings.Contains(string(b), "regain.unlock") || strings.Contains(string(b), "regain.register") {
+		t.Errorf("the metadata: %s", b)
+	}
+}

@@ -106,9 +106,6 @@ func (a *asker) registered(auth, alg string) map[string]any {
 	o := map[string]any{"issuer": a.w.base, "client_id": a.Key, "auth": auth, "secret": a.secret, "signed": a.Alg}
 	if a.pem != nil {
 		o["pem"], o["kid"], o["alg"] = string(a.pem), "key-1", alg
-		if alg == "EdDSA" {
-			o["header"] = "EdDSA"
-		}
 	}
 	return o
 }

@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/regain-id/regain/internal/account"
+	"github.com/regain-id/regain/internal/client"
 	"github.com/regain-id/regain/internal/config"
 	"github.com/regain-id/regain/internal/console"
 	"github.com/regain-id/regain/internal/handoff"
@@ -131,9 +133,13 @@ func (srv *Server) mountPeople() error {
 // time: one that was disabled stops at once.
 func (srv *Server) mountHandoffs(pages *portal.Pages) (err error) {
 	s := srv.setup
+	actions := slices.Clone(client.Actions)
+	if len(s.IDPs) == 0 { // nobody can sign in to register
+		actions = slices.DeleteFunc(actions, func(a client.Action) bool { return a == client.ActionRegister })
+	}
 	srv.Handoff, err = handoff.New(handoff.Config{
 		Base: s.Base, SignIn: s.Organisation.SignIn, Store: srv.Store.Store, Once: srv.Store, Limits: srv.Store, Keys: s.Ring, Signing: srv.Store, Pages: pages,
-		ClientCredentials: srv.Signal.ClientCredentials, Languages: srv.languages, Now: s.Now, Log: s.Log,
+		ClientCredentials: srv.Signal.ClientCredentials, Languages: srv.languages, Actions: actions, Now: s.Now, Log: s.Log,
 	})
 	if err != nil {
 		return err

@@ -183,10 +183,6 @@ func (s snippet) typeScriptChanges() []change {
 	if s.Key == nil {
 		return []change{{environment, known + `const { CLIENT_SECRET = "", LISTEN } = process.env;`}}
 	}
-	named := "" // openid-client calls EdDSA by the newer name of RFC 9864, which not every server knows
-	if s.Key.Alg == "EdDSA" {
-		named = `, { [client.modifyAssertion]: (header) => { header.alg = "EdDSA"; } }`
-	}
 	return []change{{environment, known + s.part("key.ts.txt")}, {`import { createServer,`, "import { readFileSync } from \"node:fs\";\nimport { createServer,"},
-		{"client.ClientSecretBasic(CLIENT_SECRET)", "client.PrivateKeyJwt({ key, kid: " + s.Quote(s.Key.ID) + " }" + named + ")"}}
+		{"client.ClientSecretBasic(CLIENT_SECRET)", "client.PrivateKeyJwt({ key, kid: " + s.Quote(s.Key.ID) + " })"}}
 }

@@ -20,8 +20,9 @@ import (
 	"github.com/regain-id/regain/internal/client"
 )
 
-// assertionAlgs are what clients may sign their assertions with. None of them is symmetric, and none is none.
-var assertionAlgs = []string{"RS256", "PS256", "ES256", "EdDSA"}
+// assertionAlgs are what clients may sign their assertions with. None of them is symmetric, and none is none. EdDSA and
+// Ed25519 are one by an older and a newer name (RFC 9864): libraries send either.
+var assertionAlgs = []string{"RS256", "PS256", "ES256", "EdDSA", "Ed25519"}
 
 const (
 	maxAssertion  = 8 << 10          // bytes
@@ -186,10 +187,13 @@ func publicKey(text, alg string) (any, error) {
 	case *ecdsa.PublicKey:
 		fits = alg == "ES256" && k.Curve.Params().BitSize == 256
 	case ed25519.PublicKey:
-		fits = alg == "EdDSA"
+		fits = alg == "EdDSA" || alg == "Ed25519"
 	}
 	if !fits {
 		return nil, errors.New("a key of another kind")
+	}
+	if _, edwards := raw.(ed25519.PublicKey); edwards {
+		return raw, nil // it has one algorithm, by whichever name
 	}
 	if registered, ok := key.Algorithm(); ok && registered.String() != alg {
 		return nil, errors.New("a key for another algorithm")

@@ -40,7 +40,7 @@ func newPair(t testing.TB, alg string) pair {
 		private, err = rsa.GenerateKey(rand.Reader, 2048)
 	case "ES256":
 		private, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	case "EdDSA":
+	case "EdDSA", "Ed25519":
 		_, private, err = ed25519.GenerateKey(rand.Reader)
 	}
 	if err != nil {

@@ -150,7 +150,8 @@ type Config struct {
 	Pages   Pages
 	// ClientCredentials answers that grant at the token endpoint; it authenticates its clients itself. nil: nobody gets it.
 	ClientCredentials func(w http.ResponseWriter, r *http.Request, form url.Values)
-	Languages         []string // of the pages
+	Languages         []string        // of the pages
+	Actions           []client.Action // what can be done here; nil means all
 	Rates             Rates
 	Now               func() time.Time
 	Log               *slog.Logger
@@ -170,6 +171,9 @@ func New(c Config) (*Service, error) {
 		return nil, errors.New("handoff: base, store, once, limits, keys, signing, pages, now and log are needed")
 	}
 	c.Rates = c.Rates.filled()
+	if c.Actions == nil {
+		c.Actions = client.Actions
+	}
 	s := &Service{Config: c}
 	var err error
 	if s.config, err = s.metadata(); err != nil {

@@ -165,7 +165,7 @@ func TestTheMetadataSaysWhatIsDone(t *testing.T) {
 		"grant_types_supported": "[authorization_code]", "subject_types_supported": "[public pairwise]", "id_token_signing_alg_values_supported": "[RS256 ES256 EdDSA]",
 		"code_challenge_methods_supported": "[S256]", "authorization_response_iss_parameter_supported": "true",
 		"token_endpoint_auth_methods_supported":            "[private_key_jwt client_secret_basic client_secret_post]",
-		"token_endpoint_auth_signing_alg_values_supported": "[RS256 PS256 ES256 EdDSA]", "scopes_supported": "[openid regain.reset regain.change regain.unlock regain.register]",
+		"token_endpoint_auth_signing_alg_values_supported": "[RS256 PS256 ES256 EdDSA Ed25519]", "scopes_supported": "[openid regain.reset regain.change regain.unlock regain.register]",
 		"claims_supported":     "[iss sub aud iat exp jti nonce acr urn:regain:claim:result]",
 		"acr_values_supported": "[urn:regain:acr:recovery]", "ui_locales_supported": "[en de]", "prompt_values_supported": "[login none]", "request_parameter_supported": "false",
 		"request_uri_parameter_supported": "false", "claims_parameter_supported": "false", "require_pushed_authorization_requests": "false", "require_request_uri_registration": "false",

@@ -47,7 +47,7 @@ func (s *Service) metadata() ([]byte, error) {
 		grants = append(grants, grantClient)
 	}
 	scopes := []string{scopeOpenID}
-	for _, a := range client.Actions {
+	for _, a := range s.Actions {
 		scopes = append(scopes, ScopePrefix+string(a))
 	}
 	return json.Marshal(metadata{

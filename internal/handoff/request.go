@@ -66,7 +66,7 @@ func (s *Service) read(app *client.App, p parameters, pushed bool) (*client.Hand
 	if mode := p.get("response_mode"); mode != "" && mode != "query" {
 		return nil, refuse(errInvalidRequest, "response_mode must be query")
 	}
-	action, bad := actionOf(app, p.get("scope"))
+	action, bad := s.actionOf(app, p.get("scope"))
 	if bad != nil {
 		return nil, bad
 	}
@@ -89,7 +89,7 @@ func (s *Service) read(app *client.App, p parameters, pushed bool) (*client.Hand
 }
 
 // actionOf returns the one action that a scope asks for. Scopes nobody knows are ignored (OIDC Core §3.1.2.1).
-func actionOf(app *client.App, scope string) (client.Action, *refusal) {
+func (s *Service) actionOf(app *client.App, scope string) (client.Action, *refusal) {
 	words := strings.Split(scope, " ")
 	var asked []client.Action
 	for _, a := range client.Actions {
@@ -97,11 +97,13 @@ func actionOf(app *client.App, scope string) (client.Action, *refusal) {
 			asked = append(asked, a)
 		}
 	}
-	mine := make([]string, len(app.Actions))
-	for i, a := range app.Actions {
-		mine[i] = ScopePrefix + string(a)
+	var mine []string
+	for _, a := range app.Actions {
+		if slices.Contains(s.Actions, a) {
+			mine = append(mine, ScopePrefix+string(a))
+		}
 	}
-	if !slices.Contains(words, scopeOpenID) || len(asked) != 1 || !slices.Contains(app.Actions, asked[0]) {
+	if !slices.Contains(words, scopeOpenID) || len(asked) != 1 || !slices.Contains(mine, ScopePrefix+string(asked[0])) {
 		return "", refuse(errInvalidScope, "scope must be openid and exactly one of: "+strings.Join(mine, ", "))
 	}
 	return asked[0], nil

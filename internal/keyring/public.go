@@ -140,7 +140,7 @@ func publicJWK(raw any, kid, alg string) (string, string, error) {
 		if len(k) != ed25519.PublicKeySize {
 			return "", "", fmt.Errorf("Ed25519 of %d bytes: want %d", len(k), ed25519.PublicKeySize)
 		}
-		algs = []string{EdDSA}
+		algs = []string{EdDSA, "Ed25519"} // one by two names (RFC 9864)
 	default:
 		return "", "", errors.New("want RSA, ECDSA on P-256 or Ed25519")
 	}

@@ -12,16 +12,12 @@ const algorithms = {
   EdDSA: { name: "Ed25519" },
 };
 
-async function authentication({ auth, secret, pem, kid, alg, header }) {
+async function authentication({ auth, secret, pem, kid, alg }) {
   if (auth === "client_secret_basic") return client.ClientSecretBasic(secret);
   if (auth === "client_secret_post") return client.ClientSecretPost(secret);
   if (auth === "none") return client.None();
   const key = await crypto.subtle.importKey("pkcs8", Buffer.from(pem.replace(/-----[A-Z ]+-----|\s/g, ""), "base64"), algorithms[alg], false, ["sign"]);
-  return client.PrivateKeyJwt({ key, kid }, {
-    [client.modifyAssertion](h, claims) {
-      if (header) h.alg = header; // EdDSA by its older name
-    },
-  });
+  return client.PrivateKeyJwt({ key, kid });
 }
 
 const orders = {

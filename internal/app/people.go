@@ -17,6 +17,7 @@ import (
 	"github.com/regain-id/regain/internal/portal"
 	"github.com/regain-id/regain/internal/register"
 	"github.com/regain-id/regain/internal/session"
+	"github.com/regain-id/regain/internal/signal"
 	"github.com/regain-id/regain/internal/signin"
 	"github.com/regain-id/regain/internal/staff"
 	"github.com/regain-id/regain/internal/web"
@@ -27,13 +28,15 @@ type IDP struct {
 	signin.ProviderConfig
 	Link   string   // attribute of the person that the provider's LinkClaim must equal at the first sign-in
 	People []string // names of the connectors whose people it may speak for; none: everybody's
+	// Subject is the attribute of the person that holds their subject there, for receivers of events; "" for none.
+	Subject string
 }
 
 // idps returns the providers a configuration describes. It connects to nothing.
 func idps(c config.Config) ([]IDP, error) {
 	var out []IDP
 	for _, i := range c.IDPs {
-		p := IDP{Link: c.Link.SignIn.Person, People: i.People, ProviderConfig: signin.ProviderConfig{
+		p := IDP{Link: c.Link.SignIn.Person, People: i.People, Subject: i.SubjectAttribute, ProviderConfig: signin.ProviderConfig{
 			Name: i.Name, Label: i.Label, Issuer: i.Issuer, ClientID: i.ClientID, ClientSecret: i.ClientSecret.Reveal(), KeyID: i.KeyID, Scopes: i.Scopes,
 			StepUp:     signin.StepUp{Ask: signin.Ask(i.StepUp.Request), Accept: i.StepUp.Accept, Claim: string(i.StepUp.Claim), MaxAge: i.StepUp.MaxAge.Std(), Prompt: i.StepUp.Prompt},
 			NoPassword: i.NoPassword, Claim: i.Claim, LinkClaim: c.Link.SignIn.Claim, RoleClaims: i.RoleClaims, AccountURL: i.AccountURL, AllowPrivate: i.AllowPrivate,
@@ -127,6 +130,15 @@ func (srv *Server) mountPeople() error {
 		Door: srv.Door, Staff: srv.Staff, Judge: srv.Flow, Store: srv.Store, Apps: srv.Store.Store, Teller: srv.Signal, Limits: srv.Store, Keys: s.Ring,
 		Hash: hashOf("rgn_invite"), Now: s.Now,
 	})
+}
+
+// issued tells the receivers of events how people are known where they sign in.
+func (s Setup) issued() []signal.Issued {
+	out := make([]signal.Issued, len(s.IDPs))
+	for i, p := range s.IDPs {
+		out[i] = signal.Issued{IDP: p.Name, Issuer: p.Issuer, Attribute: p.Subject, Connectors: p.People}
+	}
+	return out
 }
 
 // mountHandoffs adds the way by which apps send people to the pages and hear what happened. An app is read afresh each

@@ -159,7 +159,7 @@ func (srv *Server) wire(ctx context.Context) error {
 	// The receivers of events stand where an operator registered them; a private one only where the host allows it.
 	srv.Signal, err = signal.New(signal.Config{
 		Base: s.Base, Organisation: s.Organisation.Name, Store: srv.Store, Signing: srv.Store, Keys: s.Ring, HTTP: egress.New(egress.Options{Allow: s.ReceiverNets}),
-		Limits: srv.Store, Now: s.Now, Log: s.Log,
+		Issued: s.issued(), Limits: srv.Store, Now: s.Now, Log: s.Log,
 	})
 	if err != nil {
 		return err
@@ -201,7 +201,7 @@ func (srv *Server) wire(ctx context.Context) error {
 	handlers[string(event.RouteRetire)] = func(ctx context.Context, i event.Item) error { return srv.Flow.Retire(ctx, i.Ref) }
 	maps.Copy(handlers, srv.Signal.Handlers())
 	host, _ := os.Hostname()
-	srv.pool = work.New(work.Config{Queue: queue{srv.Store.Store, s.Crash}, Handlers: handlers, Owner: fmt.Sprintf("%s/%d", host, os.Getpid()), Lanes: s.Lanes, Now: s.Now, Log: s.Log})
+	srv.pool = work.New(work.Config{Queue: queue{srv.Store.Store, s.Crash}, Handlers: handlers, Aside: signal.Kinds, Owner: fmt.Sprintf("%s/%d", host, os.Getpid()), Lanes: s.Lanes, Now: s.Now, Log: s.Log})
 	return nil
 }
 

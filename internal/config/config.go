@@ -201,6 +201,9 @@ type IDP struct {
 	// The claim that never changes for an account and is never given to another: sub; oid for Entra ID. Default sub. Never
 	// changed later: accounts are known by it.
 	Claim string `key:"claim"`
+	// The SCIM attribute that holds the subject (sub) people have at this provider: userName, externalId or emails.work. With
+	// it receivers of events are told of people before their first sign-in. Default none: a subject is learned at a sign-in.
+	SubjectAttribute string `key:"subject_attribute"`
 	// The connectors whose people this provider may speak for. Default everybody's; required when there are several
 	// providers, or one could sign in as the people of another.
 	People []string `key:"people"`

@@ -57,6 +57,9 @@ func (k *checker) idps(all []IDP) {
 				k.fault(key+".people."+strconv.Itoa(j), "want the name of a connector, have %q", c)
 			}
 		}
+		if p.SubjectAttribute != "" {
+			k.oneOf(key+".subject_attribute", p.SubjectAttribute, "userName", "externalId", "emails.work")
+		}
 		for j, c := range p.RoleClaims {
 			if !claimName.MatchString(c) {
 				k.fault(key+".role_claims."+strconv.Itoa(j), "want a claim such as groups, have %q", c)

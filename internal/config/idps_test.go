@@ -67,6 +67,7 @@ func TestAProviderThatCannotWorkOrIsUnsafeIsRefused(t *testing.T) {
 		{"a key that moves", start + "https://i.example, claim: email}", "idps.0.claim: email can be given to somebody else"},
 		{"no claim", start + "https://i.example, claim: 'a b'}", "idps.0.claim: want a claim"},
 		{"roles of no claim", start + "https://i.example, role_claims: ['']}", "idps.0.role_claims.0: want a claim"},
+		{"an attribute nobody has", start + "https://i.example, subject_attribute: nickName}", "idps.0.subject_attribute: want userName, externalId or emails.work"},
 		{"a page in clear", start + "https://i.example, account_url: 'http://x.example'}", "idps.0.account_url: want https"},
 		{"another way to ask", start + "https://i.example, step_up: {request: amr_values}}", "idps.0.step_up.request: want acr_values"},
 		{"another place", start + "https://i.example, step_up: {claim: scope}}", "idps.0.step_up.claim: want acr"},

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/regain-id/regain/internal/account"
 	"github.com/regain-id/regain/internal/client"
 	"github.com/regain-id/regain/internal/fault"
 )
@@ -101,10 +102,16 @@ func (a *api) find(ctx context.Context, who *client.Receiver, names []string) (s
 	switch who.Format {
 	case client.FormatIssSub:
 		person, err := a.Store.PersonAt(ctx, names[0], names[1])
+		if at := a.issued(func(i Issued) bool { return i.Issuer == names[0] }); err == nil && person == "" && at != nil {
+			var people []*account.Person
+			if people, err = a.Store.PeopleBy(ctx, at.Attribute, names[1], at.Connectors); len(people) == 1 {
+				person = people[0].ID
+			}
+		}
 		if err != nil || person == "" {
 			return "", err
 		}
-		issuer, subject, err := a.Store.SubjectAt(ctx, person, who.IDP)
+		issuer, subject, err := a.accountAt(ctx, who, person)
 		if err != nil || issuer != names[0] || subject != names[1] {
 			return "", err
 		}

@@ -24,9 +24,18 @@ type Config struct {
 	Signing      Signing
 	Keys         Keys
 	HTTP         *http.Client // of package egress: it refuses private targets and follows no redirect
+	Issued       []Issued // every identity provider there is
 	Limits       limit.Spender
 	Now          func() time.Time
 	Log          *slog.Logger
+}
+
+// Issued says how people are known at an identity provider before they signed in by it.
+type Issued struct {
+	IDP        string // name of the provider
+	Issuer     string
+	Attribute  string   // SCIM attribute that holds their subject there; "" for none: it is learned at a sign-in
+	Connectors []string // names of the connectors whose people it may speak for; none: everybody's
 }
 
 // Store is what the store does for a Service.

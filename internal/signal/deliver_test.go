@@ -195,6 +195,34 @@ func holdsNothing(t *testing.T, what string, body []byte, format client.SubjectF
 	}
 }
 
+func TestWhoNeverSignedInIsKnownByTheAttributeThatIsConfigured(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		rp := newEar(t, status(202))
+		w.stream("rp", rp.URL, func(r *client.Receiver, _ *client.Stream) { r.IDP = "elsewhere" })
+		w.svc.Issued = []signal.Issued{{IDP: "idp", Issuer: "https://idp.example"}, {IDP: "elsewhere", Issuer: "https://elsewhere.example", Attribute: "userName"}}
+		w.happened(w.ada, event.PasswordReset)
+		w.work()
+		want := map[string]string{"format": "iss_sub", "iss": "https://elsewhere.example", "sub": w.ada.UserName}
+		sets := w.sets(rp)
+		if len(sets) == 0 {
+			t.Fatal("nothing is told")
+		}
+		for _, set := range sets {
+			if !maps.Equal(set.Subject, want) {
+				t.Errorf("got %v, want %v", set.Subject, want)
+			}
+		}
+		// Nothing is told of the people of connectors that the provider may not speak for.
+		before := len(rp.all())
+		w.svc.Issued[1].Connectors = []string{"another"}
+		w.happened(w.ada, event.PasswordReset)
+		w.work()
+		if n := len(rp.all()) - before; n != 0 {
+			t.Errorf("%d events are told of somebody of another connector", n)
+		}
+	})
+}
+
 func TestSomebodyAReceiverHasNoNameForIsNotToldOfAndKeepsNobodyWaiting(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		rp := newEar(t, status(202))

@@ -21,7 +21,7 @@ func (s *Service) subjectOf(ctx context.Context, r *client.Receiver, person stri
 	}
 	switch r.Format {
 	case client.FormatIssSub:
-		issuer, sub, err := s.Store.SubjectAt(ctx, person, r.IDP)
+		issuer, sub, err := s.accountAt(ctx, r, person)
 		if err != nil {
 			return nil, err
 		}
@@ -44,4 +44,37 @@ func (s *Service) subjectOf(ctx context.Context, r *client.Receiver, person stri
 		}
 	}
 	return nil, errNothing{noSubject}
+}
+
+// accountAt returns how a person is known at the receiver's identity provider: as they signed in there, or else by the
+// attribute in which their subject was provisioned, when nobody else has that value. "" when there is neither.
+func (s *Service) accountAt(ctx context.Context, r *client.Receiver, person string) (issuer, sub string, err error) {
+	issuer, sub, err = s.Store.SubjectAt(ctx, person, r.IDP)
+	if err != nil || sub != "" {
+		return issuer, sub, err
+	}
+	at := s.issued(func(i Issued) bool { return r.IDP == i.IDP || r.IDP == "" && len(s.Issued) == 1 })
+	if at == nil {
+		return "", "", nil
+	}
+	p, err := s.Store.Person(ctx, person)
+	if err != nil || p == nil {
+		return "", "", err
+	}
+	sub = p.Claim(at.Attribute)
+	same, err := s.Store.PeopleBy(ctx, at.Attribute, sub, at.Connectors)
+	if err != nil || len(same) != 1 || same[0].ID != person {
+		return "", "", err
+	}
+	return at.Issuer, sub, nil
+}
+
+// issued returns the first provider with an attribute that is wanted; nil when there is none.
+func (s *Service) issued(wanted func(Issued) bool) *Issued {
+	for i := range s.Issued {
+		if s.Issued[i].Attribute != "" && wanted(s.Issued[i]) {
+			return &s.Issued[i]
+		}
+	}
+	return nil
 }

@@ -628,3 +628,44 @@ func TestWhereNobodyCanSignInNoAppSendsAnybodyToRegister(t *testing.T) {
 		t.Errorf("the metadata: %s", b)
 	}
 }
+
+func TestTheExamplesSendABrowserThroughTwoReplicasAndSignNobodyIn(t *testing.T) {
+	h := newHouse(t, estate{scene: scene{kind: store.PostgreSQL}, replicas: 2, people: map[string][]method.Kind{"ada": {method.Email, method.SMS}}})
+	ada := h.people["ada"]
+	for n, a := range exampleApps {
+		redirect := freeRedirect(t)
+		s := newShop(h.world, func(app *client.App) { // only its registration: the example is the shop
+			app.Key, app.Name, app.Redirects, app.Sector = "shop-"+a.name, "Example "+a.name, []string{redirect}, "localhost"
+		})
+		run := a.open(t, a.text(t), map[string]string{"ISSUER": h.base, "CLIENT_ID": s.app.Key, "CLIENT_SECRET": s.secret, "REDIRECT_URI": redirect, "SIGN_IN": shopSignIn})
+		g := h.guest(t)
+		g.Open(run.base + "/")
+		g.Follow("a[href='/forgot']")
+		g.at(200, "/reset")
+		g.Fill("#login", ada.Login)
+		g.prove(ada)
+		g.Fill("#password", "fresh for every start "+string(rune('1'+n)))
+		g.Follow(primary)
+		g.says("Your password is changed")
+		g.Follow(goBack)
+		eventually(t, a.name+": back at the example", func() bool { return strings.HasPrefix(g.URL(), run.base) })
+		g.WaitFor("#sign-in")
+		if to := g.Attribute("#sign-in", "href"); to != "https://login.alder.example/" {
+			t.Errorf("%s: sent on to %q", a.name, to)
+		}
+		for _, cookie := range g.Cookies() {
+			if name := strings.ToLower(cookie); strings.Contains(name, "session") || strings.Contains(name, "forgot") {
+				t.Errorf("%s: cookie %s", a.name, cookie)
+			}
+		}
+		if n := h.number(`SELECT count(*) FROM sessions`); n != 0 {
+			t.Errorf("%s: %d sessions", a.name, n)
+		}
+		// Given up, nothing is changed and nobody is signed in either.
+		g.Open(run.base + "/")
+		g.Follow("a[href='/forgot']")
+		g.Follow(giveUp)
+		eventually(t, a.name+": given up", func() bool { return strings.HasPrefix(g.URL(), run.base) })
+		eventually(t, a.name+": told that nothing was changed", func() bool { return strings.Contains(g.Text("body"), "Nothing was changed") })
+	}
+}

@@ -2,7 +2,10 @@ package browser
 
 import (
 	"context"
+	"fmt"
 	"strconv"
+	"strings"
+	"time"
 
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
@@ -135,6 +138,29 @@ func (p *Page) Title() string {
 func (p *Page) URL() string {
 	p.t.Helper()
 	return ask(p, "read the address", chromedp.Location())
+}
+
+// Lands waits until the browser stands at a page whose address begins with prefix, after a page that goes on by itself, and
+// the page has been loaded.
+func (p *Page) Lands(prefix string) {
+	p.t.Helper()
+	ctx, cancel := p.within()
+	defer cancel()
+	at := ""
+	for ctx.Err() == nil {
+		// A step that meets a page on its way out fails; the next one meets what came.
+		one, done := context.WithTimeout(ctx, time.Second)
+		found, err := chromedp.Run(one, chromedp.Evaluate[string]("document.readyState === 'complete' ? location.href : ''"))
+		done()
+		if err == nil {
+			if at = found; strings.HasPrefix(at, prefix) {
+				p.expect(at)
+				return
+			}
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	p.fail("land at "+prefix, fmt.Errorf("at %q", at))
 }
 
 // HTML returns the page as it is now, scripts having run.

@@ -24,7 +24,7 @@ type Config struct {
 	Signing      Signing
 	Keys         Keys
 	HTTP         *http.Client // of package egress: it refuses private targets and follows no redirect
-	Issued       []Issued // every identity provider there is
+	Issued       []Issued     // every identity provider there is
 	Limits       limit.Spender
 	Now          func() time.Time
 	Log          *slog.Logger

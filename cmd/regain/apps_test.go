@@ -160,4 +160,9 @@ func TestAWrongValueOfAnAppIsNamed(t *testing.T) {
 	if got := says(t, d, "id-token ES256 retired", "key", "signing", "rotate", "--purpose", "id-token", "--alg", "ES256"); strings.Count(got, "\n") != 3 || strings.Contains(got, "PRIVATE") {
 		t.Errorf("got %s", got)
 	}
+	kid := strings.Fields(says(t, d, "id-token", "key", "signing", "list"))[3]
+	if got := says(t, d, "id-token ES256 current", "key", "signing", "withdraw", kid); strings.Contains(got, kid) {
+		t.Errorf("withdrawn, and still there: %s", got)
+	}
+	says(t, d, "no signing key", "key", "signing", "withdraw", kid)
 }

@@ -24,7 +24,15 @@ func signingCommand(load func() (config.Config, error)) *cobra.Command {
 		})}
 	rotate.Flags().StringVar(&purpose, "purpose", "", "id-token (for apps) or event (for receivers); default both")
 	rotate.Flags().StringVar(&alg, "alg", "", "RS256, ES256 or EdDSA; default all there are")
-	cmd.AddCommand(rotate, &cobra.Command{Use: "list", Short: "Show the keys without their secrets", Args: cobra.NoArgs,
+	withdraw := &cobra.Command{Use: "withdraw KID", Short: "Stop publishing a key that is in wrong hands, and sign with the next one", Args: cobra.ExactArgs(1),
+		RunE: admin(load, func(cmd *cobra.Command, a *app.Admin, args []string) error {
+			all, err := a.WithdrawSigning(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			return writeSigning(cmd.OutOrStdout(), all)
+		})}
+	cmd.AddCommand(rotate, withdraw, &cobra.Command{Use: "list", Short: "Show the keys without their secrets", Args: cobra.NoArgs,
 		RunE: admin(load, func(cmd *cobra.Command, a *app.Admin, _ []string) error {
 			all, err := a.Store.SigningInfos(cmd.Context())
 			if err != nil {

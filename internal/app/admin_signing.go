@@ -41,3 +41,12 @@ func (a *Admin) RotateSigning(ctx context.Context, purpose, alg string) ([]Signi
 	}
 	return a.Store.SigningInfos(ctx)
 }
+
+// WithdrawSigning stops publishing a key at once and returns the keys as they are then. Whoever keeps a copy of the key set
+// believes it until they read it again.
+func (a *Admin) WithdrawSigning(ctx context.Context, id string) ([]SigningInfo, error) {
+	if err := a.Store.WithdrawSigning(ctx, id, a.now(), a.actor); err != nil {
+		return nil, missing("signing key", id, err)
+	}
+	return a.Store.SigningInfos(ctx)
+}

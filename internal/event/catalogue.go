@@ -108,13 +108,14 @@ const (
 	HandoffRedeemed Type = "handoff.redeemed"
 	HandoffRefused  Type = "handoff.refused"
 
-	ReceiverCreated Type = "receiver.created"
-	ReceiverChanged Type = "receiver.changed"
-	ReceiverDeleted Type = "receiver.deleted"
-	StreamCreated   Type = "stream.created"
-	StreamChanged   Type = "stream.changed"
-	StreamDeleted   Type = "stream.deleted"
-	SigningRotated  Type = "signing.rotated"
+	ReceiverCreated  Type = "receiver.created"
+	ReceiverChanged  Type = "receiver.changed"
+	ReceiverDeleted  Type = "receiver.deleted"
+	StreamCreated    Type = "stream.created"
+	StreamChanged    Type = "stream.changed"
+	StreamDeleted    Type = "stream.deleted"
+	SigningRotated   Type = "signing.rotated"
+	SigningWithdrawn Type = "signing.withdrawn"
 
 	ConnectorCreated Type = "connector.created"
 	ConnectorChanged Type = "connector.changed"
@@ -204,13 +205,14 @@ var Catalogue = map[Type]Entry{
 	HandoffRedeemed: {About: "an app took the statement of what happened"},
 	HandoffRefused:  {About: "a request of an app for that statement was refused, and why: a code that was used before may have been stolen"},
 
-	ReceiverCreated: {About: "a receiver of events was registered"},
-	ReceiverChanged: {Routes: []Route{RouteSignal}, About: "a receiver's events, address or secrets changed, or it was disabled"},
-	ReceiverDeleted: {About: "a receiver was deleted"},
-	StreamCreated:   {About: "a receiver made a stream"},
-	StreamChanged:   {Routes: []Route{RouteSignal}, About: "a stream was changed, paused, enabled or disabled, by the receiver or by us"},
-	StreamDeleted:   {About: "a receiver deleted a stream"},
-	SigningRotated:  {About: "statements are signed with another key from now on"},
+	ReceiverCreated:  {About: "a receiver of events was registered"},
+	ReceiverChanged:  {Routes: []Route{RouteSignal}, About: "a receiver's events, address or secrets changed, or it was disabled"},
+	ReceiverDeleted:  {About: "a receiver was deleted"},
+	StreamCreated:    {About: "a receiver made a stream"},
+	StreamChanged:    {Routes: []Route{RouteSignal}, About: "a stream was changed, paused, enabled or disabled, by the receiver or by us"},
+	StreamDeleted:    {About: "a receiver deleted a stream"},
+	SigningRotated:   {About: "statements are signed with another key from now on"},
+	SigningWithdrawn: {About: "a key is not published any more: what it signed is believed by nobody who looks"},
 
 	ConnectorCreated: {About: "a connector was created"},
 	ConnectorChanged: {About: "a connector's trust, preset or tokens changed"},

@@ -18,7 +18,7 @@ var untold = []event.Type{
 	event.AppCreated, event.AppChanged, event.AppDeleted, event.RoleGranted, event.RoleRevoked, event.StaffInvited, event.StaffRefused,
 	event.ConnectorCreated, event.ConnectorChanged, event.ConnectorDeleted, event.PolicyApplied, event.KeyRotated, event.ServeStarted,
 	event.HandoffOpened, event.HandoffEnded, event.HandoffRedeemed, event.HandoffRefused, event.ReceiverCreated, event.ReceiverChanged,
-	event.ReceiverDeleted, event.StreamCreated, event.StreamChanged, event.StreamDeleted, event.SigningRotated,
+	event.ReceiverDeleted, event.StreamCreated, event.StreamChanged, event.StreamDeleted, event.SigningRotated, event.SigningWithdrawn,
 }
 
 // tell says in words for people what an event is; told is false for one that is not for them.

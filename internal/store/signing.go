@@ -9,7 +9,9 @@ import (
 	"time"
 
 	"github.com/regain-id/regain/internal/event"
+	"github.com/regain-id/regain/internal/fault"
 	"github.com/regain-id/regain/internal/keyring"
+	"github.com/regain-id/regain/internal/message"
 )
 
 // How long signing keys serve.
@@ -224,6 +226,39 @@ func (s *Store) retireSigning(ctx context.Context, was, purpose, alg string, now
 		return []event.Event{signingRotated(now, actor, purpose, alg, signs, was)}, err
 	})
 	return rotated && err == nil, err
+}
+
+// WithdrawSigning deletes one key at once, so that it is not published any more: it is in wrong hands. Where it signed, the
+// next one does from then on; a next one is made anew. fault.NotFound when there is none of that id.
+func (s *Store) WithdrawSigning(ctx context.Context, id string, now time.Time, actor string) error {
+	found, err := collect(ctx, s.db, readSigning, selectSigning+`WHERE id = $1`, storable(id))
+	if err == nil && len(found) == 0 {
+		err = notFound("signing key", id)
+	}
+	if err != nil {
+		return fmt.Errorf("withdraw signing key: %w", err)
+	}
+	k := found[0]
+	if k.State == keyring.Current {
+		if _, err := s.retireSigning(ctx, k.ID, k.Purpose, k.Alg, now, actor); err != nil {
+			return fmt.Errorf("withdraw signing key: %w", err)
+		}
+	}
+	hit, err := s.commit(ctx, change{
+		first:  statement(`DELETE FROM signing_keys WHERE id = $1 AND state <> 'current'`, k.ID),
+		with:   []stmt{moveGeneration()},
+		events: []event.Event{event.New(now, event.SigningWithdrawn, actor, "", k.ID, event.Success).With("purpose", k.Purpose).With("alg", k.Alg)},
+	})
+	if err == nil && !hit { // it came to sign, or went, this very moment
+		err = fault.New(fault.Conflict, message.Key("error.conflict"))
+	}
+	if err == nil && k.State == keyring.Next {
+		err = s.ensureSigning(ctx, k.Purpose, k.Alg, now, actor)
+	}
+	if err != nil {
+		return fmt.Errorf("withdraw signing key: %w", err)
+	}
+	return nil
 }
 
 // SweepSigning rotates every key that has signed for SigningLife, and deletes those that retired more than 30 days ago.

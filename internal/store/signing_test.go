@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/regain-id/regain/internal/fault"
 	"github.com/regain-id/regain/internal/keyring"
 	"github.com/regain-id/regain/internal/policy"
 	"github.com/regain-id/regain/internal/store"
@@ -240,4 +241,33 @@ func TestAKeyThatAnotherReplicaRotatedSinceIsLeftAlone(t *testing.T) {
 	if got := states(t, here, keyring.ForEvents); got != "cnr" {
 		t.Errorf("got %s, want one rotation", got)
 	}
+}
+
+func TestAKeyInWrongHandsIsWithdrawnWhateverItDid(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		must(t, s.EnsureSigning(t.Context(), keyring.ForEvents, keyring.ES256, noon))
+		first := signing(t, s, keyring.ForEvents)
+		generation := ok[int64](t)(s.Generation(t.Context()))
+		must(t, s.WithdrawSigning(t.Context(), first[0].ID, noon, "cli:x")) // it signed
+		then := signing(t, s, keyring.ForEvents)
+		if got := states(t, s, keyring.ForEvents); got != "cn" || then[0].ID != first[1].ID {
+			t.Errorf("after the one that signed: %s", got)
+		}
+		if now := ok[int64](t)(s.Generation(t.Context())); now <= generation {
+			t.Error("nobody is told")
+		}
+		must(t, s.WithdrawSigning(t.Context(), then[1].ID, noon, "cli:x")) // it waited
+		if got := states(t, s, keyring.ForEvents); got != "cn" || signing(t, s, keyring.ForEvents)[1].ID == then[1].ID {
+			t.Errorf("after the next one: %s", got)
+		}
+		ok[bool](t)(s.RotateSigning(t.Context(), keyring.ForEvents, keyring.ES256, noon, "cli:x"))
+		must(t, s.WithdrawSigning(t.Context(), then[0].ID, noon, "cli:x")) // it was retired
+		if got := states(t, s, keyring.ForEvents); got != "cn" {
+			t.Errorf("after the retired one: %s", got)
+		}
+		count(t, s, 3, `SELECT count(*) FROM events WHERE type = 'signing.withdrawn'`)
+		if err := s.WithdrawSigning(t.Context(), then[0].ID, noon, "cli:x"); !fault.Is(err, fault.NotFound) {
+			t.Errorf("once more: %v", err)
+		}
+	})
 }

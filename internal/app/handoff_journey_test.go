@@ -443,6 +443,37 @@ func TestAnAppHearsThatTheOutcomeIsNotKnown(t *testing.T) {
 	}
 }
 
+func TestAnAppHearsThatSomethingWasNotAnswering(t *testing.T) {
+	h := newHouse(t, estate{scene: scene{kind: store.PostgreSQL}, replicas: 2, people: map[string][]method.Kind{"ada": {method.Email, method.SMS}}})
+	ada := h.people["ada"]
+	s := newShop(h.world, nil)
+	g := h.guest(t)
+	g.Open(s.URL + "/go")
+	g.Fill("#login", ada.Login)
+	g.prove(ada)
+	h.memory.SetFault(memory.Fault{Kind: memory.Unavailable})
+	g.Fill("#password", "fresh for every start 1")
+	g.Follow(primary)
+	if g.Count(goBack) != 0 || g.Count(giveUp) != 1 {
+		t.Fatalf("nothing was changed, and the page says:\n%s", g.Text("body"))
+	}
+	g.Follow(giveUp)
+	g.Lands(s.URL)
+	h.memory.SetFault(memory.Fault{})
+	if a := s.last(t, 1); a.query.Get("error") != "temporarily_unavailable" {
+		t.Errorf("the app hears %v", a.query)
+	}
+	// Somebody who gives up because they want to is told apart from it.
+	g.Open(s.URL + "/go")
+	g.Fill("#login", ada.Login)
+	g.prove(ada)
+	g.Follow(giveUp)
+	g.Lands(s.URL)
+	if a := s.last(t, 2); a.query.Get("error") != "access_denied" {
+		t.Errorf("the app hears %v", a.query)
+	}
+}
+
 func TestUnlockingAndChangingAreAskedForInTheSameWay(t *testing.T) {
 	h := newHouse(t, estate{scene: scene{kind: store.PostgreSQL}, replicas: 2, people: map[string][]method.Kind{"ada": {method.Email, method.SMS}}})
 	ada := h.people["ada"]

@@ -145,7 +145,17 @@ func (h *Handoff) Begin(attempt string, now time.Time) error {
 	if !h.Held(now) {
 		return over()
 	}
-	h.Attempt, h.Expires = attempt, now.Add(HandoffLife)
+	h.Attempt, h.Expires, h.Why = attempt, now.Add(HandoffLife), ""
+	return nil
+}
+
+// Falter notes that something needed was not answering while the person worked, so that whoever gives up because of it is
+// told apart from somebody who changed their mind (temporarily_unavailable, RFC 6749 §4.1.2.1). It may be repeated; a new try forgets it.
+func (h *Handoff) Falter(now time.Time) error {
+	if !h.Held(now) {
+		return over()
+	}
+	h.Why = WhyDown
 	return nil
 }
 

@@ -54,6 +54,19 @@ func (s *Service) Bind(r *web.Request, attempt string) error {
 	return err
 }
 
+// Falter notes that something needed was not answering, for the handoff this browser holds; in one without nothing happens.
+func (s *Service) Falter(r *web.Request) error {
+	h, err := s.Of(r)
+	if err != nil || h == nil {
+		return err
+	}
+	_, err = s.Store.UpdateHandoff(r.Context(), h.ID, func(h *client.Handoff) ([]event.Event, error) { return nil, h.Falter(s.Now()) })
+	if fault.Is(err, fault.Over) {
+		return nil
+	}
+	return err
+}
+
 // Sender returns the app that sent this browser here and waits for its answer; nil when none does. It is for
 // web.Config.Sender: until something was changed the way out is to cancel, from then on it is to go back.
 func (s *Service) Sender(r *web.Request) (*web.Sender, error) {

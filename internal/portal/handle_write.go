@@ -93,6 +93,7 @@ func (p *Pages) notWritten(r *web.Request, a *reset.Attempt, err error) (web.Pag
 	if lerr != nil || now.State != reset.Proved || now.Action == policy.Unlock {
 		return web.Page{}, err
 	}
+	err = p.falter(r, err)
 	page, perr := p.passwordPage(r, now, "", []web.Problem{{Field: "password", Say: e.Say}})
 	if perr != nil {
 		return web.Page{}, err

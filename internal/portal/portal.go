@@ -131,7 +131,7 @@ func (p *Pages) try(h tryHandler) web.Handler {
 			}
 		}
 		if !fault.Is(err, fault.Over) {
-			return web.Page{}, err
+			return web.Page{}, p.falter(r, err)
 		}
 		// The step was not possible: show where the try stands now, whatever was posted.
 		now, lerr := p.Flow.Load(r.Context(), hash)

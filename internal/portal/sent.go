@@ -1,6 +1,7 @@
 package portal
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -21,6 +22,8 @@ type Sent interface {
 	Of(r *web.Request) (*client.Handoff, error)
 	// Bind says that the handoff is about a try which began just now, in place of any earlier one.
 	Bind(r *web.Request, attempt string) error
+	// Falter notes that something needed was not answering, so that the app is told that when nothing comes of it.
+	Falter(r *web.Request) error
 	// Forget ends the tie of a browser.
 	Forget() web.Cookie
 }
@@ -117,7 +120,20 @@ func (p *Pages) Outcome(r *web.Request, h *client.Handoff) (client.Outcome, erro
 	if a == nil {
 		return client.Outcome{Over: h.Attempt != ""}, nil
 	}
-	return outcome(a, p.Now()), nil
+	o := outcome(a, p.Now())
+	o.Down = o.Status == "" && h.Why == client.WhyDown
+	return o, nil
+}
+
+// falter notes for the app that waits that something was not answering; err is returned as it is.
+func (p *Pages) falter(r *web.Request, err error) error {
+	if p.Sent == nil || !fault.Is(err, fault.Unavailable) {
+		return err
+	}
+	if ferr := p.Sent.Falter(r); ferr != nil {
+		return errors.Join(err, ferr)
+	}
+	return err
 }
 
 // outcome is what a try that is the handoff's says.

@@ -50,6 +50,14 @@ func (s *tie) Bind(_ *web.Request, attempt string) error {
 	return nil
 }
 
+func (s *tie) Falter(r *web.Request) error {
+	if h, err := s.Of(r); h == nil || err != nil {
+		return err
+	}
+	s.h.Why = client.WhyDown
+	return nil
+}
+
 func (s *tie) Forget() web.Cookie { return web.Cookie{Name: "handoff", MaxAge: -1} }
 
 // sender is what every page of a handoff shows: the way out until something was changed, from then on the way back.

@@ -205,7 +205,7 @@ func TestAPersonGoesFromTheExampleThroughTheDemoAndBack(t *testing.T) {
 			p.Follow(primary)
 			p.WaitFor(goBack)
 			p.Follow(goBack)
-			at(s.redirect)
+			p.Lands(s.redirect)
 			if got := p.Text("#told"); got != "Your password is changed." || !e.accepts(ada.Login, fresh) {
 				t.Errorf("the shop says %q", got)
 			}
@@ -216,7 +216,7 @@ func TestAPersonGoesFromTheExampleThroughTheDemoAndBack(t *testing.T) {
 			p.Open(s.base + "/")
 			p.Follow("#forgot")
 			p.Follow(giveUp)
-			at(s.redirect)
+			p.Lands(s.redirect)
 			if got := p.Text("#told"); got != "Nothing was changed." {
 				t.Errorf("the shop says %q", got)
 			}

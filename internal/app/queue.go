@@ -14,8 +14,8 @@ type queue struct {
 	crash func(point string) // called between the work and its end
 }
 
-func (q queue) Claim(ctx context.Context, now time.Time, owner string, kinds []string, n int, lease time.Duration) ([]event.Item, error) {
-	rows, err := q.s.Claim(ctx, now, owner, kinds, n, lease)
+func (q queue) Claim(ctx context.Context, now time.Time, owner string, kinds, held []string, n int, lease time.Duration) ([]event.Item, error) {
+	rows, err := q.s.Claim(ctx, now, owner, kinds, n, lease, held...)
 	items := make([]event.Item, len(rows))
 	for i, w := range rows {
 		items[i] = event.Item{ID: w.ID, Event: w.Event, Kind: w.Kind, Ref: w.Ref, Tries: w.Tries - 1, NotAfter: w.NotAfter, Lease: w}

@@ -201,7 +201,7 @@ func (srv *Server) wire(ctx context.Context) error {
 	handlers[string(event.RouteRetire)] = func(ctx context.Context, i event.Item) error { return srv.Flow.Retire(ctx, i.Ref) }
 	maps.Copy(handlers, srv.Signal.Handlers())
 	host, _ := os.Hostname()
-	srv.pool = work.New(work.Config{Queue: queue{srv.Store.Store, s.Crash}, Handlers: handlers, Aside: signal.Kinds, Owner: fmt.Sprintf("%s/%d", host, os.Getpid()), Lanes: s.Lanes, Now: s.Now, Log: s.Log})
+	srv.pool = work.New(work.Config{Queue: queue{srv.Store.Store, s.Crash}, Handlers: handlers, Aside: signal.Kinds, Held: srv.Signal.Held, Owner: fmt.Sprintf("%s/%d", host, os.Getpid()), Lanes: s.Lanes, Now: s.Now, Log: s.Log})
 	return nil
 }
 

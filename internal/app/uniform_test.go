@@ -40,13 +40,13 @@ func (g *gate) set(open bool) {
 }
 
 // Claim claims nothing while the gate is closed.
-func (g *gate) Claim(ctx context.Context, now time.Time, owner string, kinds []string, n int, lease time.Duration) ([]event.Item, error) {
+func (g *gate) Claim(ctx context.Context, now time.Time, owner string, kinds, held []string, n int, lease time.Duration) ([]event.Item, error) {
 	g.mu.RLock()
 	defer g.mu.RUnlock()
 	if !g.open {
 		return nil, nil
 	}
-	return g.Queue.Claim(ctx, now, owner, kinds, n, lease)
+	return g.Queue.Claim(ctx, now, owner, kinds, held, n, lease)
 }
 
 // Wake wakes often: the hint of a commit may have come while the gate was closed.

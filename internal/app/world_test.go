@@ -192,7 +192,7 @@ func (w *world) serve(l net.Listener, noWork bool) {
 // idle is a queue nobody works on: for tests that count statements.
 type idle struct{}
 
-func (idle) Claim(context.Context, time.Time, string, []string, int, time.Duration) ([]event.Item, error) {
+func (idle) Claim(context.Context, time.Time, string, []string, []string, int, time.Duration) ([]event.Item, error) {
 	return nil, nil
 }
 func (idle) Done(context.Context, event.Item) error                     { return nil }

@@ -25,8 +25,8 @@ import (
 // queue lets a pool of workers run on a store.
 type queue struct{ s *store.Store }
 
-func (q queue) Claim(ctx context.Context, now time.Time, owner string, kinds []string, n int, lease time.Duration) (items []event.Item, err error) {
-	rows, err := q.s.Claim(ctx, now, owner, kinds, n, lease)
+func (q queue) Claim(ctx context.Context, now time.Time, owner string, kinds, held []string, n int, lease time.Duration) (items []event.Item, err error) {
+	rows, err := q.s.Claim(ctx, now, owner, kinds, n, lease, held...)
 	for _, w := range rows {
 		items = append(items, item(w))
 	}
@@ -59,7 +59,7 @@ func (w *world) running(more map[string]event.Handler) {
 	for kind, h := range more {
 		handlers[kind] = h
 	}
-	pool := work.New(work.Config{Queue: queue{w.s}, Handlers: handlers, Aside: signal.Kinds, Owner: "pool", Now: time.Now, Log: slog.New(slog.NewTextHandler(w.log, nil))})
+	pool := work.New(work.Config{Queue: queue{w.s}, Handlers: handlers, Aside: signal.Kinds, Held: w.svc.Held, Owner: "pool", Now: time.Now, Log: slog.New(slog.NewTextHandler(w.log, nil))})
 	var done sync.WaitGroup
 	done.Go(func() { pool.Run(ctx) })
 	w.t.Cleanup(func() { stop(); done.Wait() })

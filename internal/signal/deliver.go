@@ -36,6 +36,10 @@ func (s *Service) Handlers() map[string]event.Handler {
 	return map[string]event.Handler{string(event.RouteSignal): s.expand, pushKind: s.push, webhookKind: s.post}
 }
 
+// Held are the clients that nothing can be sent to at the moment, by what the refs of their deliveries begin with: they are
+// asked already, or asked for peace, or do not answer. What waits for them is to be left where it is.
+func (s *Service) Held() []string { return s.lines.held(s.Now()) }
+
 // expand makes one delivery of an event for each stream and webhook that hears it, or for each stream it concerns.
 func (s *Service) expand(ctx context.Context, i event.Item) error {
 	e, err := s.Store.Event(ctx, i.Event)
@@ -205,12 +209,13 @@ type outcome struct {
 	answered bool          // the client is there and speaks our language
 	final    bool          // it never wants this one
 	least    time.Duration // it asked us to wait so long
+	took     time.Duration // until it was answered
 }
 
 // settle says what becomes of a delivery, and notes it.
 func (s *Service) settle(ctx context.Context, i event.Item, clientID string, o outcome) error {
 	now := s.Now()
-	wait := s.lines.end(clientID, o.answered || o.class == "", o.least, now)
+	wait := s.lines.end(clientID, o.answered || o.class == "", o.took, o.least, now)
 	if err := s.Store.NoteDelivery(ctx, clientID, o.class == "", o.class, now); err != nil {
 		s.Log.WarnContext(ctx, "outcome of a delivery not noted", "client", clientID, "err", err)
 	}

@@ -20,6 +20,7 @@ type lines struct {
 
 type line struct {
 	busy     int
+	slow     bool          // the last answer took longer than quick
 	failures int           // in a row
 	until    time.Time     // nothing is sent before
 	moved    chan struct{} // closed when a request ends
@@ -28,6 +29,29 @@ type line struct {
 // patience is how long a request waits for one before it to end: most are over in less, and looking at the database again
 // and again would cost more.
 const patience = 500 * time.Millisecond
+
+// quick is how long an answer may take of somebody who has several requests under way.
+const quick = time.Second
+
+// room is how many requests may be under way at once.
+func (at *line) room() int {
+	if at.slow || at.failures > 0 {
+		return 1
+	}
+	return maxOfClient
+}
+
+// held are the clients that nothing can be sent to at the moment.
+func (l *lines) held(now time.Time) (clients []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for client, at := range l.all {
+		if now.Before(at.until) || at.busy >= at.room() {
+			clients = append(clients, client)
+		}
+	}
+	return clients
+}
 
 // begin says whether something may be sent to a client now, and if not, how long surely not. Whoever may calls end, or
 // give.
@@ -63,9 +87,12 @@ func (l *lines) try(client string, now time.Time) (wait time.Duration, ok bool, 
 	switch {
 	case now.Before(at.until):
 		return at.until.Sub(now), false, nil
-	case at.failures > 0 && at.busy > 0: // one finds out for all
+	case at.busy < at.room():
+	case at.failures > 0: // one finds out for all
 		return time.Second, false, nil
-	case at.busy >= maxOfClient:
+	case at.slow: // nobody stands in a lane for that
+		return quick, false, nil
+	default:
 		return 0, false, at.moved
 	}
 	at.busy++
@@ -78,8 +105,8 @@ func (l *lines) leave(client string, at *line) {
 	at.busy--
 	close(at.moved)
 	at.moved = make(chan struct{})
-	if at.busy == 0 && at.failures == 0 {
-		delete(l.all, client) // only those that fail or are at work are kept
+	if at.busy == 0 && at.failures == 0 && !at.slow {
+		delete(l.all, client) // only those that fail, are slow or at work are kept
 	}
 }
 
@@ -90,15 +117,16 @@ func (l *lines) give(client string) {
 	l.leave(client, l.all[client])
 }
 
-// end notes how a request went: answered is that the client is there and speaks our language, whatever it thinks of this
-// one event. It returns when the next may go out.
-func (l *lines) end(client string, answered bool, least time.Duration, now time.Time) time.Duration {
+// end notes how a request went and how long it took: answered is that the client is there and speaks our language, whatever
+// it thinks of this one event. It returns when the next may go out.
+func (l *lines) end(client string, answered bool, took, least time.Duration, now time.Time) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	at := l.all[client]
 	defer l.leave(client, at)
 	switch {
 	case answered:
+		at.slow = took > quick
 		at.failures, at.until = 0, time.Time{}
 		return 0
 	case now.Before(at.until): // one that was sent at the same time has said so

@@ -107,6 +107,7 @@ func (s *Service) send(ctx context.Context, to string, body io.Reader, head func
 	}
 	head(req.Header)
 	req.Header.Set("User-Agent", "security-events/1")
+	began := s.Now()
 	resp, err := s.Config.HTTP.Do(req)
 	if err != nil {
 		return outcome{class: errorClass(err)}
@@ -119,6 +120,7 @@ func (s *Service) send(ctx context.Context, to string, body io.Reader, head func
 	} else if !o.answered {
 		o.least = retryAfter(resp.Header, mostAsked)
 	}
+	o.took = s.Now().Sub(began) // with its body: one that drips is slow
 	return o
 }
 

@@ -91,24 +91,27 @@ func readWork(row scanner) (w Work, err error) {
 var claimWork = pair{
 	postgres: `WITH due AS MATERIALIZED (
 			SELECT id FROM work WHERE dead_at = 0 AND kind = ANY(string_to_array($4, ' ')) AND not_before <= $1 AND lease_until <= $1
+				AND substr(ref, 1, 36) <> ALL(string_to_array($6, ' '))
 			ORDER BY not_before, id LIMIT $5 FOR UPDATE SKIP LOCKED)
 		UPDATE work SET lease_until = $2, lease_owner = $3, tries = tries + 1 FROM due WHERE work.id = due.id
 		RETURNING work.id, event, kind, ref, not_before, not_after, tries, lease_until, lease_owner, dead_at, last_error_class`,
 	sqlite: `UPDATE work SET lease_until = $2, lease_owner = $3, tries = tries + 1 WHERE id IN (
 			SELECT id FROM work WHERE dead_at = 0 AND instr(' ' || $4 || ' ', ' ' || kind || ' ') > 0 AND not_before <= $1 AND lease_until <= $1
+				AND ($6 = '' OR instr(' ' || $6 || ' ', ' ' || substr(ref, 1, 36) || ' ') = 0)
 			ORDER BY not_before, id LIMIT $5)
 		RETURNING ` + workColumns,
 }
 
 // Claim leases at most n due rows of the kinds to owner, oldest first, for the length of lease. A row that nobody
 // finishes in that time is due again, so what a worker does must be safe to repeat, or it looks at Tries. Rows whose
-// time has passed are dropped, whatever their kind. No kinds, or a kind with a space in it, claims nothing.
-func (s *Store) Claim(ctx context.Context, now time.Time, owner string, kinds []string, n int, lease time.Duration) (claimed []Work, err error) {
+// time has passed are dropped, whatever their kind. No kinds, or a kind with a space in it, claims nothing. Rows whose ref
+// begins with one of held, each the 36 characters of an id, are left for another time.
+func (s *Store) Claim(ctx context.Context, now time.Time, owner string, kinds []string, n int, lease time.Duration, held ...string) (claimed []Work, err error) {
 	if err := s.dropOverdue(ctx, now); err != nil {
 		return nil, err
 	}
 	err = s.db.statement(ctx, func(t tx) (err error) {
-		claimed, err = collect(ctx, t, readWork, claimWork.on(t.kind()), micros(now), micros(now.Add(lease)), owner, strings.Join(kinds, " "), n)
+		claimed, err = collect(ctx, t, readWork, claimWork.on(t.kind()), micros(now), micros(now.Add(lease)), owner, strings.Join(kinds, " "), n, strings.Join(held, " "))
 		return err
 	})
 	if err != nil {

@@ -278,3 +278,21 @@ func TestNewWorkWakesAWorkerOfThisProcess(t *testing.T) {
 		}
 	})
 }
+
+func TestWhatIsHeldIsNotClaimed(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		one, two, three := id(), id(), id()
+		for _, ref := range []string{one + " a", two + " a", three, "", "short"} {
+			put(t, s, store.Job{Kind: "code", Ref: ref})
+		}
+		for _, test := range []struct {
+			held []string
+			want int
+		}{{[]string{one, three}, 3}, {[]string{three}, 1}, {nil, 1}} {
+			rows, err := s.Claim(t.Context(), noon, "me", []string{"code"}, 10, time.Minute, test.held...)
+			if err != nil || len(rows) != test.want {
+				t.Errorf("held %v: %d rows, %v; want %d", test.held, len(rows), err, test.want)
+			}
+		}
+	})
+}

@@ -20,7 +20,8 @@ import (
 
 // Queue is where rows of work are kept. Done, Retry, Bury and Expand change nothing when the lease was lost.
 type Queue interface {
-	Claim(ctx context.Context, now time.Time, owner string, kinds []string, n int, lease time.Duration) ([]event.Item, error)
+	// Claim leaves alone what is for one of held: items whose ref begins with it.
+	Claim(ctx context.Context, now time.Time, owner string, kinds, held []string, n int, lease time.Duration) ([]event.Item, error)
 	Done(ctx context.Context, i event.Item) error
 	Retry(ctx context.Context, i event.Item, notBefore time.Time, class string) error
 	Bury(ctx context.Context, i event.Item, class string, now time.Time) error
@@ -31,19 +32,25 @@ type Queue interface {
 
 // Config is what a Pool is made of. Lanes is how many items are worked on at once; 0 means 8.
 //
-// Work of the kinds in Aside lasts as long as strangers please, as a request to somebody's server does. It has as many lanes
-// of its own and takes none of the others, so that a code somebody waits for never stands behind it.
+// Work of the kinds in Aside lasts as long as strangers please, as a request to somebody's server does. It has lanes of its
+// own, asideLanes for each, and takes none of the others, so that a code somebody waits for never stands behind it. Held
+// names whom of these strangers nothing can be done for at the moment: what waits for them waits where it is, or those who
+// are slow would soon have every lane, and what is due to everybody else would stand behind all that waits for them.
 type Config struct {
 	Queue    Queue
 	Handlers map[string]event.Handler
 	Aside    []string // kinds; those without a handler are passed over
-	Owner    string   // names this process in leases
+	Held     func() []string
+	Owner    string // names this process in leases
 	Lanes    int
 	Lease    time.Duration // 0 means 60 seconds; a handler is cancelled shortly before it ends
 	Now      func() time.Time
 	Log      *slog.Logger
 	Poll     time.Duration // 0 means one second
 }
+
+// asideLanes is how many lanes work set aside has for each of the others: it waits for answers most of the time.
+const asideLanes = 4
 
 // Pool runs handlers until its context ends.
 type Pool struct {
@@ -76,14 +83,14 @@ func New(c Config) *Pool {
 // Run works until ctx ends and every handler that was started has returned.
 func (p *Pool) Run(ctx context.Context) {
 	if len(p.aside) == 0 {
-		p.run(ctx, p.kinds, p.Queue.Wake())
+		p.run(ctx, p.kinds, p.Lanes, nil, p.Queue.Wake())
 		return
 	}
 	// A hint says nothing of the kind of the new work, and goes to one who waits: it is passed on to both.
 	here, there := make(chan struct{}, 1), make(chan struct{}, 1)
 	var running sync.WaitGroup
-	running.Go(func() { p.run(ctx, p.kinds, here) })
-	running.Go(func() { p.run(ctx, p.aside, there) })
+	running.Go(func() { p.run(ctx, p.kinds, p.Lanes, nil, here) })
+	running.Go(func() { p.run(ctx, p.aside, p.Lanes*asideLanes, p.Held, there) })
 	for ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
@@ -99,8 +106,12 @@ func (p *Pool) Run(ctx context.Context) {
 	running.Wait()
 }
 
-func (p *Pool) run(ctx context.Context, kinds []string, wake <-chan struct{}) {
-	free := make(chan struct{}, p.Lanes)
+func (p *Pool) run(ctx context.Context, kinds []string, lanes int, held func() []string, wake <-chan struct{}) {
+	if held == nil {
+		held = func() []string { return nil }
+	}
+	free := make(chan struct{}, lanes)
+	ended := make(chan struct{}, 1) // when something is held, the end of anything may be what it waits for
 	var running sync.WaitGroup
 	defer running.Wait()
 	tick := time.NewTicker(p.Poll)
@@ -109,10 +120,15 @@ func (p *Pool) run(ctx context.Context, kinds []string, wake <-chan struct{}) {
 		if ctx.Err() != nil {
 			return
 		}
-		room := p.Lanes - len(free)
+		room := lanes - len(free)
 		n := 0
+		var ends <-chan struct{}
 		if room > 0 {
-			items, err := p.Queue.Claim(ctx, p.Now(), p.Owner, kinds, room, p.Lease)
+			but := held()
+			if len(but) > 0 {
+				ends = ended
+			}
+			items, err := p.Queue.Claim(ctx, p.Now(), p.Owner, kinds, but, room, p.Lease)
 			if err != nil && ctx.Err() == nil {
 				p.Log.WarnContext(ctx, "work not claimed", "err", err)
 			}
@@ -120,7 +136,13 @@ func (p *Pool) run(ctx context.Context, kinds []string, wake <-chan struct{}) {
 			for _, i := range items {
 				free <- struct{}{}
 				running.Go(func() {
-					defer func() { <-free }()
+					defer func() {
+						<-free
+						select {
+						case ended <- struct{}{}:
+						default: // it is known already
+						}
+					}()
 					p.do(context.WithoutCancel(ctx), i)
 				})
 			}
@@ -136,6 +158,7 @@ func (p *Pool) run(ctx context.Context, kinds []string, wake <-chan struct{}) {
 		select {
 		case <-ctx.Done():
 		case <-wake:
+		case <-ends:
 		case <-tick.C:
 		}
 	}

@@ -23,7 +23,7 @@ type queue struct {
 	notYet map[string]time.Time
 }
 
-func (q *queue) Claim(_ context.Context, now time.Time, _ string, _ []string, n int, _ time.Duration) ([]event.Item, error) {
+func (q *queue) Claim(_ context.Context, now time.Time, _ string, _, _ []string, n int, _ time.Duration) ([]event.Item, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	var out, rest []event.Item
@@ -119,7 +119,8 @@ func TestWorkSetAsideKeepsNoOtherWaiting(t *testing.T) {
 		slow := func(context.Context, event.Item) error { <-release; return nil }
 		p := New(Config{Queue: q, Owner: "t", Lanes: 2, Now: time.Now, Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Aside: []string{"slow", "nobody's"},
 			Handlers: map[string]event.Handler{"slow": slow, "quick": func(context.Context, event.Item) error { return nil }}})
-		for _, id := range []string{"s1", "s2", "s3", "s4"} {
+		ids := []string{"s1", "s2", "s3", "s4", "s5", "s6", "s7", "s8", "s9", "s10"}
+		for _, id := range ids {
 			q.items = append(q.items, event.Item{ID: id, Kind: "slow"})
 		}
 		ctx, cancel := context.WithCancel(t.Context())
@@ -137,14 +138,14 @@ func TestWorkSetAsideKeepsNoOtherWaiting(t *testing.T) {
 		}
 		q.mu.Lock()
 		if n := len(q.items); n != 2 {
-			t.Errorf("%d slow ones wait, want 2: they have two lanes", n)
+			t.Errorf("%d slow ones wait, want 2: they have four lanes for each of the others", n)
 		}
 		q.mu.Unlock()
 		close(release)
 		time.Sleep(time.Minute)
 		cancel()
 		<-ended
-		for _, id := range []string{"s1", "s2", "s3", "s4"} {
+		for _, id := range ids {
 			if q.said[id] != "done " {
 				t.Errorf("%s: %q", id, q.said[id])
 			}
@@ -155,12 +156,12 @@ func TestWorkSetAsideKeepsNoOtherWaiting(t *testing.T) {
 // byKind is a queue that gives away what it is asked for, as the real one does.
 type byKind struct{ queue }
 
-func (q *byKind) Claim(_ context.Context, now time.Time, _ string, kinds []string, n int, _ time.Duration) ([]event.Item, error) {
+func (q *byKind) Claim(_ context.Context, now time.Time, _ string, kinds, held []string, n int, _ time.Duration) ([]event.Item, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	var out, rest []event.Item
 	for _, i := range q.items {
-		if len(out) < n && slices.Contains(kinds, i.Kind) && !q.notYet[i.ID].After(now) {
+		if len(out) < n && slices.Contains(kinds, i.Kind) && !slices.Contains(held, i.Ref) && !q.notYet[i.ID].After(now) {
 			out = append(out, i)
 		} else {
 			rest = append(rest, i)
@@ -168,4 +169,59 @@ func (q *byKind) Claim(_ context.Context, now time.Time, _ string, kinds []strin
 	}
 	q.items = rest
 	return out, nil
+}
+
+func TestWhatIsHeldWaitsAndIsDoneAsSoonAsItIsNot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := &byKind{queue{said: map[string]string{}, wake: make(chan struct{}, 1), notYet: map[string]time.Time{}}}
+		var mu sync.Mutex
+		busy := false // with one for "slow", who takes one at a time
+		set := func(b bool) {
+			mu.Lock()
+			defer mu.Unlock()
+			busy = b
+		}
+		held := func() []string {
+			mu.Lock()
+			defer mu.Unlock()
+			if busy {
+				return []string{"slow"}
+			}
+			return nil
+		}
+		release := make(chan struct{})
+		p := New(Config{Queue: q, Owner: "t", Lanes: 1, Now: time.Now, Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Aside: []string{"send"}, Held: held, Poll: time.Hour,
+			Handlers: map[string]event.Handler{"send": func(_ context.Context, i event.Item) error {
+				if i.Ref == "slow" {
+					set(true)
+					<-release
+					set(false)
+				}
+				return nil
+			}}})
+		add := func(id, ref string) {
+			q.mu.Lock()
+			q.items = append(q.items, event.Item{ID: id, Kind: "send", Ref: ref})
+			q.mu.Unlock()
+			q.wake <- struct{}{}
+			synctest.Wait()
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() { p.Run(ctx); close(ended) }()
+		add("s1", "slow")
+		add("s2", "slow")
+		add("other", "quick")
+		if q.said["other"] != "done " || len(q.items) != 1 {
+			t.Errorf("other: %q; %d wait, want the second for the slow one alone", q.said["other"], len(q.items))
+		}
+		started := time.Now()
+		close(release)
+		synctest.Wait()
+		if q.said["s2"] != "done " || !time.Now().Equal(started) {
+			t.Errorf("after %s: %q, want it done when the first had ended", time.Since(started), q.said["s2"])
+		}
+		cancel()
+		<-ended
+	})
 }

@@ -12,15 +12,20 @@ import (
 
 // body reads a JSON object from the request.
 func (q request) body(t *resourceType) (Object, error) {
-	if err := acceptable(q.r.Header); err != nil {
-		return nil, err
-	}
 	most := q.s.cfg.Limits.MaxBody
 	if t != nil && len(t.Large()) > 0 {
 		most = q.s.cfg.Limits.MaxGroupBody
 	}
+	return q.read(most)
+}
+
+// read reads a JSON object of at most most bytes.
+func (q request) read(most int64) (Object, error) {
+	if err := acceptable(q.r.Header); err != nil {
+		return nil, err
+	}
 	if q.r.ContentLength > most {
-		return nil, &Error{Status: http.StatusRequestEntityTooLarge, Detail: "the body is too large"}
+		return nil, tooLarge
 	}
 	data, err := io.ReadAll(http.MaxBytesReader(q.w, q.r.Body, most))
 	if err != nil {
@@ -31,6 +36,8 @@ func (q request) body(t *resourceType) (Object, error) {
 	}
 	return schema.ParseJSON(data)
 }
+
+var tooLarge = &Error{Status: http.StatusRequestEntityTooLarge, Detail: "the body is too large"}
 
 // acceptable checks the content type: SCIM's, JSON's, or none, with any parameters (RFC 7644 §3.1).
 func acceptable(h http.Header) error {

@@ -93,7 +93,7 @@ func (s *Server) describeService() any {
 	doc := m{
 		"schemas":        []string{coreURN + "ServiceProviderConfig"},
 		"patch":          supported{true},
-		"bulk":           m{"supported": false, "maxOperations": s.cfg.Limits.MaxPatchOps, "maxPayloadSize": s.cfg.Limits.MaxBody},
+		"bulk":           m{"supported": true, "maxOperations": s.cfg.Limits.BulkMaxOps, "maxPayloadSize": s.cfg.Limits.BulkMaxBytes},
 		"filter":         m{"supported": true, "maxResults": s.cfg.Limits.MaxResults},
 		"changePassword": supported{s.cfg.ChangePassword},
 		"sort":           supported{true},

@@ -7,9 +7,8 @@ import (
 	"github.com/regain-id/regain/pkg/scim/schema"
 )
 
-// refer checks what a new or replaced resource refers to.
-func (q request) refer(t *resourceType, r *Resource) error {
-	var refs []patch.Reference
+// references returns what a new or replaced resource refers to.
+func references(t *resourceType, r *Resource) (refs []patch.Reference) {
 	for _, path := range t.paths() {
 		a := path.Attr
 		if !a.RefersToResource() || a.Mutability == schema.ReadOnly {
@@ -26,7 +25,12 @@ func (q request) refer(t *resourceType, r *Resource) error {
 			}
 		}
 	}
-	lost, err := q.lost(refs)
+	return refs
+}
+
+// refer checks what a new or replaced resource refers to.
+func (q request) refer(t *resourceType, r *Resource) error {
+	lost, err := q.lost(references(t, r))
 	if err != nil || len(lost) == 0 {
 		return err
 	}

@@ -54,7 +54,7 @@ func asError(err error) *Error {
 		return &Error{Status: http.StatusConflict, Type: schema.Uniqueness, Attr: c.Attr, Detail: c.Error()}
 	}
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return &Error{Status: http.StatusRequestEntityTooLarge, Detail: "the body is too large"}
+		return tooLarge
 	}
 	switch {
 	case errors.Is(err, ErrNotFound):
@@ -72,9 +72,7 @@ func asError(err error) *Error {
 // refuse answers with an error body (RFC 7644 §3.12).
 func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	e := asError(err)
-	if e.Status >= 500 && e.Status != http.StatusNotImplemented {
-		s.cfg.Log.ErrorContext(r.Context(), "scim request failed", "method", r.Method, "status", e.Status, "error", e)
-	}
+	s.note(r, r.Method, e)
 	if e.Status == http.StatusUnauthorized {
 		challenge := `Bearer realm="scim"`
 		if r.Header.Get("Authorization") != "" {
@@ -89,13 +87,27 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		w.WriteHeader(e.Status)
 		return
 	}
-	body, _ := json.Marshal(struct {
-		Schemas []string    `json:"schemas"`
-		Status  string      `json:"status"`
-		Type    schema.Code `json:"scimType,omitempty"`
-		Detail  string      `json:"detail,omitempty"`
-	}{[]string{errorURN}, strconv.Itoa(e.Status), e.Type, e.Detail})
+	body, _ := json.Marshal(describeError(e))
 	(&response{status: e.Status, body: body}).write(w)
+}
+
+// note logs what is the server's fault.
+func (s *Server) note(r *http.Request, method string, e *Error) {
+	if e.Status >= 500 && e.Status != http.StatusNotImplemented {
+		s.cfg.Log.ErrorContext(r.Context(), "scim request failed", "method", method, "status", e.Status, "error", e)
+	}
+}
+
+// errorDoc is the body of an error (RFC 7644 §3.12).
+type errorDoc struct {
+	Schemas []string    `json:"schemas"`
+	Status  string      `json:"status"`
+	Type    schema.Code `json:"scimType,omitempty"`
+	Detail  string      `json:"detail,omitempty"`
+}
+
+func describeError(e *Error) *errorDoc {
+	return &errorDoc{[]string{errorURN}, strconv.Itoa(e.Status), e.Type, e.Detail}
 }
 
 func (q request) notAllowed(allow map[string]func() (*response, error)) error {
@@ -119,11 +131,11 @@ func versions(header []string) []string {
 	var out []string
 	for _, line := range header {
 		for _, tag := range strings.Split(line, ",") {
-			tag = strings.TrimSpace(tag)
-			tag = strings.TrimPrefix(tag, "W/")
-			if tag = strings.Trim(tag, `"`); tag != "" {
-				out = append(out, tag)
+			if tag = strings.TrimSpace(tag); tag == "" {
+				continue
 			}
+			// A tag that holds nothing stays: no resource has it, and without it the header would ask for nothing.
+			out = append(out, strings.Trim(strings.TrimPrefix(tag, "W/"), `"`))
 		}
 	}
 	return out

@@ -41,6 +41,8 @@ type Limits struct {
 	MaxResults     int   // resources in one page [200]
 	DefaultResults int   // resources in a page when the client names no count [100]
 	MaxPatchOps    int   // operations in one PATCH [1000]
+	BulkMaxOps     int   // operations in one bulk request [1000]
+	BulkMaxBytes   int64 // bytes of a bulk request [1 MiB]
 	MaxScan        int   // resources looked at when a store leaves a filter or an order to the engine [1000]
 }
 
@@ -58,7 +60,11 @@ func (l Limits) complete() Limits {
 	}
 	def(&l.MaxResults, 200)
 	def(&l.DefaultResults, 100)
+	if l.BulkMaxBytes <= 0 {
+		l.BulkMaxBytes = 1 << 20
+	}
 	def(&l.MaxPatchOps, 1000)
+	def(&l.BulkMaxOps, 1000)
 	def(&l.MaxScan, 1000)
 	l.DefaultResults = min(l.DefaultResults, l.MaxResults)
 	return l
@@ -182,7 +188,9 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request) (*response, erro
 		return q.resource(s.at[seg[0]], method, seg[1:])
 	case len(seg) > 0 && s.disc.has(seg[0]):
 		return q.discover(method, seg)
-	case len(seg) == 0, len(seg) == 1 && (seg[0] == "Me" || seg[0] == "Bulk" || seg[0] == ".search"):
+	case len(seg) == 1 && seg[0] == "Bulk":
+		return q.bulk(method)
+	case len(seg) == 0, len(seg) == 1 && (seg[0] == "Me" || seg[0] == ".search"):
 		return nil, &Error{Status: http.StatusNotImplemented, Detail: "this server does not offer this endpoint"}
 	}
 	return nil, &Error{Status: http.StatusNotFound, Detail: "no such endpoint"}
@@ -194,6 +202,11 @@ func (s *Server) segments(r *http.Request) ([]string, error) {
 	if rest, ok := strings.CutPrefix(path, s.path); ok && (rest == "" || rest[0] == '/') {
 		path = rest
 	}
+	return split(path)
+}
+
+// split returns the unescaped parts of a path.
+func split(path string) ([]string, error) {
 	path = strings.Trim(path, "/")
 	if path == "" {
 		return nil, nil

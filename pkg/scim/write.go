@@ -51,6 +51,15 @@ func (q request) create(t *resourceType) (*response, error) {
 	if err != nil {
 		return nil, err
 	}
+	made, err := q.add(t, r)
+	if err != nil {
+		return nil, err
+	}
+	return q.one(http.StatusCreated, p, made), nil
+}
+
+// add stores a decoded resource as a new one.
+func (q request) add(t *resourceType, r *Resource) (*Resource, error) {
 	if err := q.refer(t, r); err != nil {
 		return nil, err
 	}
@@ -65,11 +74,7 @@ func (q request) create(t *resourceType) (*response, error) {
 	if err := t.Check(r, false); err != nil {
 		return nil, err
 	}
-	made, err := q.store(t).Create(q.ctx(), r)
-	if err != nil {
-		return nil, err
-	}
-	return q.one(http.StatusCreated, p, made), nil
+	return q.store(t).Create(q.ctx(), r)
 }
 
 func objects(list []Object) any {
@@ -94,6 +99,15 @@ func (q request) put(t *resourceType, id string) (*response, error) {
 	if err != nil {
 		return nil, err
 	}
+	r, err := q.replace(t, id, q.precondition(), p, sent, given)
+	if err != nil {
+		return nil, err
+	}
+	return q.updated(t, p, r)
+}
+
+// replace makes a resource what was sent, but for what a PUT leaves alone. given is as from Decode.
+func (q request) replace(t *resourceType, id string, pre Precondition, p projection, sent *Resource, given map[string]bool) (*Resource, error) {
 	if err := q.refer(t, sent); err != nil {
 		return nil, err
 	}
@@ -135,11 +149,7 @@ func (q request) put(t *resourceType, id string) (*response, error) {
 		c.NoOp = len(c.Ops) == 0 && len(c.Members) == 0
 		return c, nil
 	}
-	r, err := q.store(t).Update(q.ctx(), id, q.precondition(), q.need(t, p, nil), change)
-	if err != nil {
-		return nil, err
-	}
-	return q.updated(t, p, r)
+	return q.store(t).Update(q.ctx(), id, pre, q.need(t, p, nil), change)
 }
 
 // patch answers PATCH (RFC 7644 §3.5.2).
@@ -152,14 +162,32 @@ func (q request) patch(t *resourceType, id string) (*response, error) {
 	if err != nil {
 		return nil, err
 	}
+	plan, err := q.plan(t, body)
+	if err != nil {
+		return nil, err
+	}
+	r, err := q.modify(t, id, q.precondition(), p, plan)
+	if err != nil {
+		return nil, err
+	}
+	brief := t.PatchReply == ReplyNoContent || q.p.Compat.BriefPatch && len(t.Large()) > 0
+	if brief && !p.only {
+		return &response{status: http.StatusNoContent, etag: etag(r.Version), location: q.s.location(t, r.ID)}, nil
+	}
+	return q.updated(t, p, r)
+}
+
+// plan reads the body of a PATCH.
+func (q request) plan(t *resourceType, body Object) (*patch.Plan, error) {
 	ops, err := patch.ReadOps(body, q.p.Compat, q.s.cfg.Limits.MaxPatchOps)
 	if err != nil {
 		return nil, err
 	}
-	plan, err := patch.NewPlan(t.Type, ops, q.p.Compat)
-	if err != nil {
-		return nil, err
-	}
+	return patch.NewPlan(t.Type, ops, q.p.Compat)
+}
+
+// modify carries out a plan.
+func (q request) modify(t *resourceType, id string, pre Precondition, p projection, plan *patch.Plan) (*Resource, error) {
 	if err := q.referPlan(plan); err != nil {
 		return nil, err
 	}
@@ -170,15 +198,7 @@ func (q request) patch(t *resourceType, id string) (*response, error) {
 		}
 		return &Change{Next: res.Next, Ops: res.Ops, Members: res.Members, NoOp: res.NoOp}, nil
 	}
-	r, err := q.store(t).Update(q.ctx(), id, q.precondition(), q.need(t, p, plan.Needs()), change)
-	if err != nil {
-		return nil, err
-	}
-	brief := t.PatchReply == ReplyNoContent || q.p.Compat.BriefPatch && len(t.Large()) > 0
-	if brief && !p.only {
-		return &response{status: http.StatusNoContent, etag: etag(r.Version), location: q.s.location(t, r.ID)}, nil
-	}
-	return q.updated(t, p, r)
+	return q.store(t).Update(q.ctx(), id, pre, q.need(t, p, plan.Needs()), change)
 }
 
 // need is what an update must load: all a client may write, what the answer shows and what the change names, but Large

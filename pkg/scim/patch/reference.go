@@ -73,3 +73,30 @@ func (p *Plan) Drop(lost map[string]bool) {
 		p.steps[i].value = kept
 	}
 }
+
+// Rename replaces what the plan refers to: an id that is a key of ids by its value. It does not look into filters.
+func (p *Plan) Rename(ids map[string]string) {
+	for i, s := range p.steps {
+		path := s.target.Path
+		if path.Attr.Mutability == schema.ReadOnly || !path.Attr.RefersToResource() {
+			continue
+		}
+		if id, ok := s.value.(string); ok && path.Sub != nil && path.Sub.Name == "value" {
+			if to, known := ids[id]; known {
+				p.steps[i].value = to
+			}
+			continue
+		}
+		list, ok := s.value.([]any)
+		if !ok {
+			list = []any{s.value}
+		}
+		for _, e := range list {
+			if o, ok := e.(schema.Object); ok && path.Sub == nil {
+				if to, known := ids[text(o["value"])]; known {
+					o["value"] = to
+				}
+			}
+		}
+	}
+}

@@ -40,6 +40,9 @@ func (c *client) conformance(t *testing.T) {
 		{"filters work on every operator", c.filters},
 		{"pages and order are stable", c.paging},
 		{"POST .search is a list", c.search},
+		{"bulk operations are done one by one", c.bulk},
+		{"bulkIds refer backwards, forwards and in circles", c.bulkReferences},
+		{"bulk errors are each operation's own", c.bulkErrors},
 		{"wrong requests get the right error", c.wrong},
 		{"membership shows on both sides and ends with the member", c.membership},
 	} {

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -183,6 +184,45 @@ func TestAFormLeadsBackToTheAppInARealBrowserAndNowhereElse(t *testing.T) {
 		}
 		if !strings.Contains(strings.Join(said, " "), "form-action") || arrived.Load() != before || !strings.HasPrefix(p.URL(), base) {
 			t.Errorf("%s with origin %q: at %s, the browser says %q", c.page, c.origin, p.URL(), said)
+		}
+	}
+}
+
+// A browser shows the answer to the latest form it sent. The way back has one answer, which went to the first.
+func TestADoubleClickOnTheWayBackIsOne(t *testing.T) {
+	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		fmt.Fprint(w, "<!doctype html><html lang=en><title>The app</title><h1>Back</h1>")
+	}))
+	t.Cleanup(app.Close)
+	for path, from := range map[string]web.Sender{pathReturn: sentOn, pathCancel: sender} {
+		from.Origin = app.URL
+		var posts atomic.Int64
+		clicked := make(chan struct{})
+		base := served(t, &from, func(s *web.Site) {
+			s.Handle("POST", path, func(*web.Request) (web.Page, error) {
+				if posts.Add(1) > 1 {
+					return EndPage{End: Stopped}.Page(), nil
+				}
+				<-clicked
+				return web.Page{Leave: app.URL + "/cb"}, nil
+			})
+		})
+		both := sync.OnceFunc(func() { close(clicked) })
+		t.Cleanup(both) // before the server closes, which waits for its answers
+		p := chromium.New(t)
+		p.Open(base + "/sample/done")
+		chromium.Eval[bool](p, fmt.Sprintf(`new Promise(done => {
+			const button = document.querySelector("form[action='%s'] button");
+			button.click();
+			setTimeout(() => { button.click(); done(true); }, 100); // as fast as people click
+		})`, path))
+		both()
+		for deadline := time.Now().Add(20 * time.Second); strings.HasPrefix(p.URL(), base+"/sample/") && time.Now().Before(deadline); {
+			p.Text("h1") // a round trip to the browser
+		}
+		if n := posts.Load(); n != 1 || p.URL() != app.URL+"/cb" {
+			t.Errorf("%s: sent %d times, at %s: %q", path, n, p.URL(), p.Text("h1"))
 		}
 	}
 }

@@ -18,6 +18,14 @@ for (const button of document.querySelectorAll('[data-reveal]')) {
   input.form.addEventListener('submit', () => set(false));
 }
 
+// A double click sends a form once. A browser shows the answer to what it sent last, and some things are answered only once.
+const sent = new WeakMap();
+document.addEventListener('submit', (event) => {
+  if (event.defaultPrevented) return;
+  if (event.timeStamp - sent.get(event.target) < 2000) event.preventDefault();
+  else sent.set(event.target, event.timeStamp);
+});
+
 // Light, dark, or as the system does.
 const themes = document.querySelectorAll('[data-theme-set]');
 for (const button of themes) {

@@ -474,6 +474,32 @@ func TestAnAppHearsThatSomethingWasNotAnswering(t *testing.T) {
 	}
 }
 
+func TestAnOutcomeThatBecomesKnownOnTheWayBackIsTold(t *testing.T) {
+	h := newHouse(t, estate{scene: scene{kind: store.PostgreSQL}, people: map[string][]method.Kind{"ada": {method.Email, method.SMS}}})
+	ada := h.people["ada"]
+	s := newShop(h.world, nil)
+	g := h.guest(t)
+	g.Open(s.URL + "/go")
+	g.Fill("#login", ada.Login)
+	g.prove(ada)
+	h.memory.SetFault(memory.Fault{Kind: memory.LateWrite, Delay: 3 * time.Second})
+	g.Fill("#password", "fresh for every start 1")
+	g.Follow(primary)
+	g.at(200, "/progress")
+	s.dawdle = func() {
+		eventually(t, "the write is found done", func() bool { return h.number(`SELECT count(*) FROM attempts WHERE state = 'done'`) == 1 })
+	}
+	g.Follow(goBack)
+	g.Lands(s.URL)
+	a := s.last(t, 1)
+	if a.err != nil {
+		t.Fatal(a.err)
+	}
+	if r := a.result(); r.Status != client.StatusDone || r.Action != client.ActionReset {
+		t.Errorf("the result: %+v", r)
+	}
+}
+
 func TestUnlockingAndChangingAreAskedForInTheSameWay(t *testing.T) {
 	h := newHouse(t, estate{scene: scene{kind: store.PostgreSQL}, replicas: 2, people: map[string][]method.Kind{"ada": {method.Email, method.SMS}}})
 	ada := h.people["ada"]

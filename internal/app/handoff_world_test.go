@@ -29,6 +29,7 @@ type shop struct {
 	scope  string
 
 	onward string // where the callback leads on to at once; "" shows a page
+	dawdle func() // what it does before it redeems a code; nil for nothing
 
 	mu    sync.Mutex
 	flows map[string]flow // by state
@@ -147,6 +148,9 @@ func (s *shop) callback(rw http.ResponseWriter, r *http.Request) {
 	case a.query.Get("iss") != s.w.base:
 		a.err = fmt.Errorf("iss %q", a.query.Get("iss"))
 	case a.query.Get("code") != "":
+		if s.dawdle != nil {
+			s.dawdle()
+		}
 		a.err = s.redeem(r.Context(), &a)
 	}
 	s.mu.Lock()

@@ -74,6 +74,7 @@ type Handoff struct {
 	// Read with the handoff in one join, never written with it.
 	LiveEpoch  int64
 	LiveActive bool
+	LiveTry    int64 // epoch of the try: once something is known to be changed, the one that this moved its person to
 }
 
 // Result is what became of the try a person was sent for.
@@ -195,6 +196,9 @@ func (h *Handoff) Redeem(r Redemption, token []byte, now time.Time) (refused str
 	refused = h.refuse(r, now)
 	h.State, h.Token = HandoffRedeemed, nil
 	if refused == "" {
+		if h.known() {
+			h.Result.Status, h.Epoch = StatusDone, h.LiveTry
+		}
 		h.Token, h.Until = token, now.Add(AccessLife)
 		return "", []event.Event{h.event(now, event.HandoffRedeemed, "app:"+r.App.Key, event.Success)}
 	}
@@ -219,10 +223,19 @@ func (h *Handoff) refuse(r Redemption, now time.Time) string {
 		return RefusedRedirect
 	case !proves(r.Verifier, h.Challenge):
 		return RefusedVerifier
-	case !h.LiveActive || h.LiveEpoch != h.Epoch:
+	case !h.live():
 		return RefusedPerson
 	}
 	return ""
+}
+
+// live reports whether the person is as they were when the browser was sent back: active, and nothing important changed
+// since, but for the very thing that was asked for, when nobody knew yet what became of it.
+func (h *Handoff) live() bool { return h.LiveActive && (h.LiveEpoch == h.Epoch || h.known()) }
+
+// known reports whether what was unknown is known to be done by now.
+func (h *Handoff) known() bool {
+	return h.Result.Status == StatusUnknown && h.LiveTry > h.Epoch && h.LiveEpoch == h.LiveTry
 }
 
 var (
@@ -245,7 +258,7 @@ func proves(verifier, challenge string) bool {
 
 // Tells reports whether the access token of the handoff still opens what it opens: it ends with the person's epoch.
 func (h *Handoff) Tells(now time.Time) bool {
-	return h.State == HandoffRedeemed && len(h.Token) > 0 && now.Before(h.Until) && h.LiveActive && h.LiveEpoch == h.Epoch
+	return h.State == HandoffRedeemed && len(h.Token) > 0 && now.Before(h.Until) && h.live()
 }
 
 // event is a fact about the handoff. What ties it to the others is the try, once there is one.

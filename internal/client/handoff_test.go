@@ -193,6 +193,44 @@ func TestAnAccessTokenEndsWithItsTimeAndThePersonsEpoch(t *testing.T) {
 	}
 }
 
+// What is found out moves the person's epoch: an answer that nobody could give yet must not end by being found.
+func TestAnOutcomeThatBecomesKnownEndsNoStatementOfIt(t *testing.T) {
+	sent := func() *Handoff {
+		h := answered(t)
+		h.Result.Status, h.LiveTry = StatusUnknown, 7
+		return h
+	}
+	known := func(h *Handoff) { h.LiveEpoch, h.LiveTry = 8, 8 }
+	for _, test := range []struct {
+		name, want string
+		status     Status
+		spoil      func(*Handoff)
+	}{
+		{"still unknown", "", StatusUnknown, func(*Handoff) {}},
+		{"done after all", "", StatusDone, known},
+		{"done after all, and disputed since", RefusedPerson, StatusUnknown, func(h *Handoff) { known(h); h.LiveEpoch = 9 }},
+		{"done after all by somebody disabled since", RefusedPerson, StatusUnknown, func(h *Handoff) { known(h); h.LiveActive = false }},
+		{"done again elsewhere", RefusedPerson, StatusUnknown, func(h *Handoff) { h.LiveEpoch = 8 }},
+	} {
+		h := sent()
+		test.spoil(h)
+		refused, _ := h.Redeem(good, []byte("token"), noon)
+		if refused != test.want || h.Result.Status != test.status || h.Tells(noon) != (test.want == "") {
+			t.Errorf("%s: refused %q, %s, the access token opens %t; want %q, %s", test.name, refused, h.Result.Status, h.Tells(noon), test.want, test.status)
+		}
+	}
+	h := sent()
+	if refused, _ := h.Redeem(good, []byte("token"), noon); refused != "" {
+		t.Fatal(refused)
+	}
+	if known(h); !h.Tells(noon) {
+		t.Error("the access token ends because the outcome became known")
+	}
+	if h.LiveEpoch = 9; h.Tells(noon) {
+		t.Error("the access token outlives a dispute")
+	}
+}
+
 func TestAChallengeIsSHA256AndAVerifierProvesIt(t *testing.T) {
 	// RFC 7636 appendix B.
 	const v, c = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk", "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"

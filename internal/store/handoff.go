@@ -16,11 +16,11 @@ import (
 	"github.com/regain-id/regain/internal/message"
 )
 
-// selectHandoffs reads handoffs with the live epoch of their person in one join. One that is nobody's yet runs the same
-// text and finds epoch 0, which no person has.
+// selectHandoffs reads handoffs with the live epoch of their person and of their try in one join. One that is nobody's yet
+// runs the same text and finds epoch 0, which no person has.
 const selectHandoffs = `SELECT h.id, h.version, h.app, h.key, h.state, h.action, h.request, h.cookie, h.sealed, h.attempt, h.person, h.epoch, h.code, h.token,
-	h.until, h.result, h.why, h.created, h.expires, coalesce(p.epoch, 0), coalesce(p.active, FALSE)
-	FROM handoffs h LEFT JOIN people p ON p.id = h.person `
+	h.until, h.result, h.why, h.created, h.expires, coalesce(p.epoch, 0), coalesce(p.active, FALSE), coalesce(t.epoch, 0)
+	FROM handoffs h LEFT JOIN people p ON p.id = h.person LEFT JOIN attempts t ON t.id = h.attempt `
 
 // sealedHandoff is what the sealed column of a handoff holds. It is sealed under the key file: when it is written nobody
 // knows yet whose it is.
@@ -52,7 +52,7 @@ func (s *Store) readHandoff(row scanner) (k keptHandoff, err error) {
 	var result string
 	var until, created, expires int64
 	if err := row.Scan(&h.ID, &h.Version, &h.App, &h.Key, &h.State, &h.Action, &h.Request, &h.Cookie, &k.sealed, &h.Attempt, &h.Person, &h.Epoch, &h.Code, &h.Token,
-		&until, &result, &h.Why, &created, &expires, &h.LiveEpoch, &h.LiveActive); err != nil {
+		&until, &result, &h.Why, &created, &expires, &h.LiveEpoch, &h.LiveActive, &h.LiveTry); err != nil {
 		return k, err
 	}
 	h.Until, h.Created, h.Expires = moment(until), moment(created), moment(expires)
@@ -181,7 +181,7 @@ func (s *Store) saveHandoff(before keptHandoff, after *client.Handoff) (stmt, er
 func keepHandoff(before, after *client.Handoff) {
 	after.ID, after.Version, after.App, after.Key, after.Action, after.Created = before.ID, before.Version, before.App, before.Key, before.Action, before.Created
 	after.Redirect, after.Param, after.Nonce, after.Challenge, after.Lang, after.About = before.Redirect, before.Param, before.Nonce, before.Challenge, before.Lang, before.About
-	after.Request, after.LiveEpoch, after.LiveActive = bytes.Clone(before.Request), before.LiveEpoch, before.LiveActive
+	after.Request, after.LiveEpoch, after.LiveActive, after.LiveTry = bytes.Clone(before.Request), before.LiveEpoch, before.LiveActive, before.LiveTry
 	if before.Cookie != nil {
 		after.Cookie = bytes.Clone(before.Cookie)
 	}

@@ -114,6 +114,20 @@ func TestAHandoffKnowsWhenItsPersonsEpochMoved(t *testing.T) {
 		if behind, _ := live(); behind != 1 {
 			t.Errorf("after a reset: %d behind", behind)
 		}
+		// The try's own epoch is read beside it: what became known of it is told from what somebody else did.
+		a := attempt()
+		a.Person, a.Epoch = p.ID, p.Epoch+1
+		must(t, s.CreateAttempt(t.Context(), a))
+		tried := ok[*client.Handoff](t)(s.UpdateHandoff(t.Context(), h.ID, func(h *client.Handoff) ([]event.Event, error) {
+			h.Attempt = a.ID
+			return nil, nil
+		}))
+		if tried.LiveTry != 0 {
+			t.Errorf("of no try: %d", tried.LiveTry)
+		}
+		if got := ok[*client.Handoff](t)(s.HandoffByCookie(t.Context(), h.Cookie)); got.LiveTry != p.Epoch+1 || got.LiveEpoch != p.Epoch+1 {
+			t.Errorf("the try moved them to %d, they are at %d; want %d", got.LiveTry, got.LiveEpoch, p.Epoch+1)
+		}
 		must(t, s.DeletePerson(t.Context(), p.ID, "", 0))
 		if behind, active := live(); behind != -p.Epoch || active {
 			t.Errorf("deleted: %d behind, %v", behind, active)
@@ -128,7 +142,7 @@ func TestWhatAnAppAskedAndWhichBrowserHasItDoNotChange(t *testing.T) {
 		got := ok[*client.Handoff](t)(s.UpdateHandoff(t.Context(), h.ID, func(h *client.Handoff) ([]event.Event, error) {
 			h.ID, h.App, h.Key, h.Action, h.Request, h.Cookie = id(), "other", "other", client.ActionUnlock, digest("other"), digest("another")
 			h.Redirect, h.Param, h.Nonce, h.Challenge, h.Lang, h.About, h.Created = "https://evil.example/", "x", "x", "x", "fr", "x", noon.Add(time.Hour)
-			h.LiveEpoch, h.LiveActive, h.Version = 7, true, 9
+			h.LiveEpoch, h.LiveActive, h.LiveTry, h.Version = 7, true, 7, 9
 			h.Cookie[0], h.Hint, h.Attempt, h.Why = 'x', "", "attempt", "why"
 			return nil, nil
 		}))

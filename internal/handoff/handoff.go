@@ -15,8 +15,8 @@
 // No handle of a handoff stands in any address: the cookie is the only one. Where it differs from the standards:
 // docs/divergences.md.
 //
-// People go back by a form, and Chromium holds every hop after a form to form-action, which names the app's own origin: an
-// app that leads on to yet another one answers its redirect URI with a page first.
+// People go back by a form, and browsers hold every hop after a form to form-action, which names the app's own origin; where
+// the app leads on to is its own affair all the same: see leave.
 package handoff
 
 import (

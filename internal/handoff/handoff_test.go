@@ -267,6 +267,9 @@ func TestUserinfoIsToldByTheHeaderOrTheBody(t *testing.T) {
 			t.Errorf("%s: %d %q, want %d %q", name, c.got.code, say, c.code, c.say)
 		}
 	}
+	if got := call(http.MethodGet, PathUserinfo, nil); got.body != "{}" { // RFC 6750 §3.1
+		t.Errorf("who shows nothing is told %s", got.body)
+	}
 	w.clock.pass(client.AccessLife)
 	if got := w.userinfo(token); got.code != http.StatusUnauthorized {
 		t.Errorf("after a minute: %d", got.code)

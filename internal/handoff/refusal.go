@@ -98,7 +98,7 @@ func (s *Service) refuse(w http.ResponseWriter, r *http.Request, e *refusal) {
 		w.Header().Set("Retry-After", strconv.Itoa(int((e.retry+time.Second-1)/time.Second)))
 	}
 	s.json(w, status, struct {
-		Error       string `json:"error"`
+		Error       string `json:"error,omitempty"`
 		Description string `json:"error_description,omitempty"`
 	}{e.code, e.description})
 }

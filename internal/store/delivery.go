@@ -29,9 +29,10 @@ func DeliveryKind(delivery string) string {
 }
 
 // PutDelivery adds one delivery that no event brings, such as a test, in a commit of its own. One of a kind and ref waits
-// at a time; one that was given up before makes room.
+// at a time; one that was given up before makes room, by whichever way it was to go: it could stand where this one is moved
+// to when its stream changes its way.
 func (s *Store) PutDelivery(ctx context.Context, kind, ref string, now, until time.Time) error {
-	if _, err := s.hits(ctx, `DELETE FROM work WHERE event = '' AND kind = $1 AND ref = $2 AND dead_at > 0`, storable(kind), storable(ref)); err != nil {
+	if _, err := s.hits(ctx, `DELETE FROM work WHERE event = '' AND kind IN `+deliveryKinds+` AND ref = $1 AND dead_at > 0`, storable(ref)); err != nil {
 		return fmt.Errorf("put delivery: %w", err)
 	}
 	return s.Put(ctx, Job{Kind: kind, Ref: ref, NotBefore: now, NotAfter: until})
@@ -100,12 +101,13 @@ func (s *Store) Health(ctx context.Context, clients ...string) ([]client.Health,
 // MaxPolled is the most deliveries one call of Polled returns.
 const MaxPolled = 100
 
-// Polled returns the oldest deliveries that wait for a stream to fetch them, at most n and at most MaxPolled, and whether
-// there are more. They stay until they are acknowledged.
+// Polled returns the deliveries that wait for a stream to fetch them, at most n and at most MaxPolled, and whether there are
+// more. They come in the order in which things happened, whatever order they were written in: the first of them has no
+// earlier one to wait for. They stay until they are acknowledged.
 func (s *Store) Polled(ctx context.Context, stream string, n int, now time.Time) (items []event.Item, more bool, err error) {
 	n = max(0, min(n, MaxPolled))
 	rows, err := collect(ctx, s.db, readWork, `SELECT `+workColumns+` FROM work
-		WHERE substr(ref, 1, 36) = $1 AND kind = 'set-poll' AND dead_at = 0 AND (not_after = 0 OR not_after > $2) ORDER BY id LIMIT $3`,
+		WHERE substr(ref, 1, 36) = $1 AND kind = 'set-poll' AND dead_at = 0 AND (not_after = 0 OR not_after > $2) ORDER BY event, id LIMIT $3`,
 		storable(stream), micros(now), n+1)
 	if err != nil {
 		return nil, false, fmt.Errorf("polled: %w", err)
@@ -179,8 +181,17 @@ func (s *Store) PersonAt(ctx context.Context, issuer, subject string) (person st
 	return found[0], nil
 }
 
+// twice is the condition that a delivery is there as one of kind $2 already: what no event brings may have been asked for
+// again while its stream changed its way.
+const twice = `EXISTS (SELECT 1 FROM work o WHERE o.event = work.event AND o.kind = $2 AND o.ref = work.ref AND o.id <> work.id)`
+
 // Redirect makes what waits for a stream one kind of delivery, for what was written while the stream changed its own.
 func (s *Store) Redirect(ctx context.Context, stream, kind string) error {
-	_, err := s.hits(ctx, `UPDATE work SET kind = $2 WHERE substr(ref, 1, 36) = $1 AND kind IN `+deliveryKinds+` AND kind <> $2 AND dead_at = 0`, storable(stream), kind)
-	return err
+	const of = ` WHERE substr(ref, 1, 36) = $1 AND kind IN ` + deliveryKinds + ` AND kind <> $2 AND dead_at = 0`
+	for _, q := range []string{`DELETE FROM work` + of + ` AND ` + twice, `UPDATE work SET kind = $2` + of} {
+		if _, err := s.hits(ctx, q, storable(stream), kind); err != nil {
+			return fmt.Errorf("redirect: %w", err)
+		}
+	}
+	return nil
 }

@@ -217,3 +217,43 @@ func TestADeliveryThatNoEventBringsWaitsOnce(t *testing.T) {
 		}
 	})
 }
+
+// A receiver that verifies by the same state again and again, or staff who test: what was given up under one way of delivery
+// once kept the stream from coming back to it.
+func TestAVerificationOfBeforeKeepsNoStreamFromChangingItsWay(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		r := ssf("identity")
+		must(t, s.CreateReceiver(t.Context(), r))
+		v := stream(r)
+		must(t, s.CreateStream(t.Context(), v))
+		turn := func(delivery string) {
+			t.Helper()
+			ok[*client.Stream](t)(s.UpdateStream(t.Context(), v.ID, func(now *client.Stream) ([]event.Event, error) {
+				now.Delivery, now.Endpoint, now.Authorization = delivery, "", ""
+				if delivery == client.DeliverPush {
+					now.Endpoint = v.Endpoint
+				}
+				return nil, nil
+			}))
+		}
+		waiting := func() string {
+			t.Helper()
+			return fmt.Sprint(claim(t, s, noon.Add(time.Hour), 10, store.PushKind), ok[int](t)(s.WaitingFor(t.Context(), v.ID, 10)))
+		}
+		ref := v.ID + " verification"
+		must(t, s.PutDelivery(t.Context(), store.PushKind, ref, noon, time.Time{}))
+		must(t, s.Bury(t.Context(), claim(t, s, noon, 1, store.PushKind)[0], noon, "refused"))
+		turn(client.DeliverPoll)
+		must(t, s.PutDelivery(t.Context(), store.PollKind, ref, noon, time.Time{}))
+		turn(client.DeliverPush)
+		if got := waiting(); !strings.Contains(got, ref) || !strings.HasSuffix(got, " 1") {
+			t.Errorf("got %s, want the one that waits to be pushed", got)
+		}
+		// And one that was written while the stream changed.
+		must(t, s.PutDelivery(t.Context(), store.PollKind, ref, noon, time.Time{}))
+		must(t, s.Redirect(t.Context(), v.ID, store.PushKind))
+		if n := ok[int](t)(s.WaitingFor(t.Context(), v.ID, 10)); n != 1 {
+			t.Errorf("%d wait, want one", n)
+		}
+	})
+}

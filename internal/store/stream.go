@@ -199,8 +199,12 @@ func followStream(before, after client.Stream) []stmt {
 	case after.Status == client.StreamDisabled && before.Status != client.StreamDisabled:
 		return []stmt{statement(`DELETE FROM work WHERE substr(ref, 1, 36) = $1 AND kind IN `+deliveryKinds+` AND dead_at = 0 AND {hit}`, after.ID)}
 	case after.Delivery != before.Delivery || after.Status == client.StreamEnabled && before.Status != client.StreamEnabled:
-		return []stmt{statement(`UPDATE work SET kind = $2, not_before = $3 WHERE substr(ref, 1, 36) = $1 AND kind IN `+deliveryKinds+` AND dead_at = 0 AND {hit}`,
-			after.ID, DeliveryKind(after.Delivery), micros(after.Updated))}
+		const of = ` WHERE substr(ref, 1, 36) = $1 AND kind IN ` + deliveryKinds + ` AND dead_at = 0 AND {hit} AND `
+		kind := DeliveryKind(after.Delivery)
+		return []stmt{
+			statement(`DELETE FROM work`+of+twice, after.ID, kind),
+			statement(`UPDATE work SET kind = $2, not_before = $3`+of+`NOT `+twice, after.ID, kind, micros(after.Updated)),
+		}
 	}
 	return nil
 }

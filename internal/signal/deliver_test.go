@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/regain-id/regain/internal/account"
 	"github.com/regain-id/regain/internal/client"
 	"github.com/regain-id/regain/internal/event"
 	"github.com/regain-id/regain/internal/fault"
@@ -219,6 +220,23 @@ func TestWhoNeverSignedInIsKnownByTheAttributeThatIsConfigured(t *testing.T) {
 		w.work()
 		if n := len(rp.all()) - before; n != 0 {
 			t.Errorf("%d events are told of somebody of another connector", n)
+		}
+	})
+}
+
+// A connector writes what it likes into an attribute: what happens to one of its people must not read as if it had happened to
+// whoever signs in by that name.
+func TestNobodyIsToldOfByTheNameSomebodyElseSignsInBy(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		rp := newEar(t, status(202))
+		w.stream("rp", rp.URL)
+		w.svc.Issued = []signal.Issued{{IDP: "work", Issuer: "https://idp.example", Attribute: "userName"}}
+		eve := &account.Person{ID: newID(), Connector: "c", ExternalID: "ext-eve", UserName: "sub-ada", Active: true, Attrs: []byte(`{}`), Created: w.clock.now(), Updated: w.clock.now()}
+		must(t, w.s.CreatePerson(t.Context(), eve, nil))
+		w.happened(eve, event.PasswordReset)
+		w.work()
+		if sets := w.sets(rp); len(sets) != 0 {
+			t.Errorf("told of ada what happened to eve: %+v", sets)
 		}
 	})
 }

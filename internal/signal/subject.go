@@ -66,6 +66,10 @@ func (s *Service) accountAt(ctx context.Context, r *client.Receiver, person stri
 	if err != nil || len(same) != 1 || same[0].ID != person {
 		return "", "", err
 	}
+	who, err := s.Store.PersonAt(ctx, at.Issuer, sub)
+	if err != nil || who != "" && who != person {
+		return "", "", err // somebody else signs in by it: that is proved, and an attribute is only said
+	}
 	return at.Issuer, sub, nil
 }
 

@@ -37,7 +37,7 @@ func challenge(e *refusal) string {
 // The paces of this process. They guard its capacity, not a secret: a token has 256 bits and is not guessed.
 var (
 	paceRequests = pace{burst: 100, every: 50 * time.Millisecond}  // of one receiver
-	paceUnknown  = pace{burst: 100, every: 100 * time.Millisecond} // of all who show a token nobody knows: each costs a look at the database
+	paceUnknown  = pace{burst: 100, every: 100 * time.Millisecond} // of one who shows tokens nobody knows: each costs a look at the database
 )
 
 // pace is an allowance: burst at once, one comes back every so often.
@@ -46,11 +46,11 @@ type pace struct {
 	every time.Duration
 }
 
-// gate keeps the allowances, by name (GCRA). Names are ids of receivers and one more, so that there are few.
+// gate keeps the allowances, by name (GCRA). Names are ids of receivers, each twice, so that there are few.
 type gate struct {
 	mu       sync.Mutex
 	full     map[string]time.Time // when the allowance is whole again
-	accepted map[string]time.Time // hashes of tokens let in, and when: others' failures do not keep them out
+	accepted map[string]time.Time // hashes of tokens let in, and when: failures do not keep them out
 }
 
 // wait says how long a name has to wait; it takes one of the allowance when it need not and take is set.
@@ -117,12 +117,14 @@ func (a *api) enter(r *http.Request, scopes ...client.Scope) (*client.Receiver, 
 	unknown := &refusal{status: http.StatusUnauthorized, code: codeBearer, text: "the token is not valid, or not any more"}
 	token = strings.TrimLeft(token, " ")
 	hash, ok := keyring.HashToken(token)
-	if prefix, _ := keyring.TokenPrefix(token); !ok || prefix != tokenPrefix {
+	prefix, _ := keyring.TokenPrefix(token)
+	by := a.shownBy(prefix)
+	if !ok || by == "" {
 		return nil, unknown
 	}
 	now := a.Now()
 	if !a.gate.known(hash, now) {
-		if wait := a.gate.wait("unknown", paceUnknown, now, false); wait > 0 {
+		if wait := a.gate.wait("unknown "+by, paceUnknown, now, false); wait > 0 {
 			return nil, &refusal{status: http.StatusTooManyRequests, text: "too many requests with tokens that are not valid", retry: wait}
 		}
 	}
@@ -138,7 +140,7 @@ func (a *api) enter(r *http.Request, scopes ...client.Scope) (*client.Receiver, 
 	}
 	if !alive(who, access, now) {
 		a.gate.forget(hash)
-		a.gate.wait("unknown", paceUnknown, now, true)
+		a.gate.wait("unknown "+by, paceUnknown, now, true)
 		return nil, unknown
 	}
 	a.gate.note(hash, now)

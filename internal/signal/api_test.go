@@ -383,18 +383,45 @@ func TestRequestsHaveAPace(t *testing.T) {
 	if limited < 10 {
 		t.Errorf("%d of %d were too many", limited, paceRequests.burst+10)
 	}
-	unknown := 0
-	for range paceUnknown.burst + 10 {
-		stranger, _ := keyring.NewToken(tokenPrefix)
-		if w.call(stranger, http.MethodGet, "/ssf/streams", "").status == http.StatusTooManyRequests {
-			unknown++
-		}
-	}
-	if unknown != 10 {
-		t.Errorf("%d tokens nobody knows were too many", unknown)
-	}
 	if a := w.call(other, http.MethodGet, "/ssf/streams", ""); a.status != http.StatusOK {
 		t.Errorf("another receiver is kept out by that: %d", a.status)
+	}
+}
+
+// Access tokens are new each half hour. Once a stranger who sent tokens of no one kept every new one out.
+func TestWhoShowsTokensNobodyKnowsKeepsNoOtherOut(t *testing.T) {
+	w := newWire(t)
+	token, _, _ := w.streams("crm")
+	w.streams("other")
+	flood := func(prefix string) (limited int) {
+		for range paceUnknown.burst + 10 {
+			stranger, _ := keyring.NewToken(prefix)
+			switch a := w.call(stranger, http.MethodGet, "/ssf/streams", ""); a.status {
+			case http.StatusTooManyRequests:
+				limited++
+			case http.StatusUnauthorized:
+			default:
+				t.Fatalf("%d %s", a.status, a.body)
+			}
+		}
+		return limited
+	}
+	own, _ := keyring.TokenPrefix(token)
+	elsewhere := own[:len(own)-1] + map[bool]string{true: "1", false: "0"}[own[len(own)-1] == '0']
+	for _, prefix := range []string{tokenPrefix, tokenPrefix + "_" + strings.Repeat("0", 32) + "_" + strings.Repeat("0", 16), tokenPrefix + "_x", elsewhere} {
+		if n := flood(prefix); n != 0 {
+			t.Errorf("%s: %d were looked at closely enough to be counted", prefix, n)
+		}
+	}
+	if a := w.call(w.token("crm"), http.MethodGet, "/ssf/streams", ""); a.status != http.StatusOK {
+		t.Errorf("a new token of a receiver is kept out: %d", a.status)
+	}
+	// Who had a token once can pretend to have others, and keeps itself out.
+	if n := flood(own); n != 10 {
+		t.Errorf("%d were too many", n)
+	}
+	if a := w.call(w.token("other"), http.MethodGet, "/ssf/streams", ""); a.status != http.StatusOK {
+		t.Errorf("a new token of another is kept out: %d", a.status)
 	}
 }
 

@@ -2,19 +2,40 @@ package signal
 
 import (
 	"crypto/subtle"
+	"encoding/hex"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/regain-id/regain/internal/client"
 	"github.com/regain-id/regain/internal/keyring"
 	"github.com/regain-id/regain/internal/limit"
 )
 
-// tokenPrefix starts the access tokens of receivers.
+// tokenPrefix starts the access tokens of receivers. Whose a token is and a mark that only we can make for them follow, so that
+// tokens nobody was given are told apart without a look at the database, and whoever floods us with tokens of their own
+// keeps nobody else out. What opens something are the random bytes after that.
 const tokenPrefix = "rgn_ssf"
+
+// tokensOf is how the access tokens of a receiver begin.
+func (s *Service) tokensOf(receiver string) string {
+	return tokenPrefix + "_" + strings.ReplaceAll(receiver, "-", "") + "_" + hex.EncodeToString(s.Keys.Hash("ssf-token", receiver)[:8])
+}
+
+// shownBy returns the id of the receiver that a token, by how it begins, was given to; "" when it was given to nobody.
+func (s *Service) shownBy(prefix string) string {
+	rest, ours := strings.CutPrefix(prefix, tokenPrefix+"_")
+	name, _, _ := strings.Cut(rest, "_")
+	id, err := uuid.Parse(name)
+	if !ours || err != nil || subtle.ConstantTimeCompare([]byte(prefix), []byte(s.tokensOf(id.String()))) != 1 {
+		return ""
+	}
+	return id.String()
+}
 
 // How many access tokens one receiver may ask for. One lives for half an hour, so that an honest receiver asks for a few.
 const (
@@ -57,7 +78,7 @@ func (s *Service) grant(w http.ResponseWriter, r *http.Request, form url.Values)
 	case !room:
 		return &refusal{status: http.StatusTooManyRequests, code: "slow_down", text: "too many access tokens: use one until it expires", retry: retry}
 	}
-	token, hash := keyring.NewToken(tokenPrefix)
+	token, hash := keyring.NewToken(s.tokensOf(who.ID))
 	if err := s.Store.PutAccess(ctx, client.Access{Hash: hash, Receiver: who.ID, Secret: id, Scopes: scopes, Expires: now.Add(client.AccessTime)}, now); err != nil {
 		return err
 	}

@@ -290,6 +290,29 @@ func TestC5WhatWaitsIsBounded(t *testing.T) {
 	}
 }
 
+// What a receiver leaves until it is too late is dropped: staff see that, for nobody else will say so.
+func TestC5WhatNobodyFetchesInTimeIsDroppedAndStaffSeeThat(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		lost := func(r *client.Receiver, s *client.Stream) { s.Delivery, s.Endpoint, s.Authorization = client.DeliverPoll, "", "" }
+		_, poll := w.stream("poll", "http://127.0.0.1:1/", lost)
+		_, paused := w.stream("paused", "http://127.0.0.1:1/", func(_ *client.Receiver, s *client.Stream) { s.Status = client.StreamPaused })
+		rp := newEar(t, status(202))
+		_, well := w.stream("well", rp.URL)
+		w.happened(w.ada, event.PasswordChanged)
+		w.work()
+		w.clock.pass(73 * time.Hour)
+		w.work()
+		for _, id := range []string{poll.ID, paused.ID} {
+			if h := w.health(id); h.Class != "too-late" || !h.Bad.Equal(w.clock.now()) || h.Waiting != 0 {
+				t.Errorf("got %+v", h)
+			}
+		}
+		if h := w.health(well.ID); h.Class != "" || len(rp.all()) != 1 {
+			t.Errorf("one that was told: %+v", h)
+		}
+	})
+}
+
 // A receiver that answers with something endless, or with nothing, holds on to nothing of ours for long.
 func TestC5EndlessAnswersAreCutOff(t *testing.T) {
 	w := newWorld(t, storeOn(t), egress.Options{Allow: loopback, Timeout: 300 * time.Millisecond})

@@ -127,16 +127,27 @@ func (s *Store) Claim(ctx context.Context, now time.Time, owner string, kinds []
 }
 
 func (s *Store) dropOverdue(ctx context.Context, now time.Time) error {
-	var dropped int64
+	var dropped []string // the client of each that was a delivery, else ""
 	err := s.db.statement(ctx, func(t tx) (err error) {
-		dropped, err = t.exec(ctx, `DELETE FROM work WHERE dead_at = 0 AND not_after > 0 AND not_after <= $1 AND lease_until <= $1`, micros(now))
+		dropped, err = collect(ctx, t, func(row scanner) (client string, err error) { err = row.Scan(&client); return client, err },
+			`DELETE FROM work WHERE dead_at = 0 AND not_after > 0 AND not_after <= $1 AND lease_until <= $1
+			RETURNING CASE WHEN kind IN `+deliveryKinds+` THEN substr(ref, 1, 36) ELSE '' END`, micros(now))
 		return err
 	})
 	if err != nil {
 		return fmt.Errorf("drop overdue work: %w", err)
 	}
-	if dropped > 0 {
-		s.log.WarnContext(ctx, "work was not done in time and is dropped", "rows", dropped)
+	if len(dropped) > 0 {
+		s.log.WarnContext(ctx, "work was not done in time and is dropped", "rows", len(dropped))
+	}
+	slices.Sort(dropped)
+	for _, client := range slices.Compact(dropped) {
+		if client == "" {
+			continue
+		}
+		if err := s.NoteDelivery(ctx, client, false, "too-late", now); err != nil {
+			s.log.WarnContext(ctx, "that deliveries were dropped is not noted", "client", client, "err", err)
+		}
 	}
 	return nil
 }

@@ -373,6 +373,31 @@ func TestAWebhookThatIsGoneIsDisabled(t *testing.T) {
 }
 
 // C9 and C10: no secret and no name gets out by a way that is not meant for it.
+// Its old address says that it is gone just as staff name the new one: that is no reason to stop what they just repaired.
+func TestAWebhookThatMovedIsNotDisabledByItsOldAddress(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		moved := newEar(t, status(204))
+		left := newEar(t, func(_ int, rw http.ResponseWriter, _ *http.Request) {
+			_, err := w.s.UpdateReceiver(t.Context(), "siem", func(r *client.Receiver) ([]event.Event, error) { r.URL = moved.URL; return nil, nil })
+			if err != nil {
+				t.Error(err)
+			}
+			rw.WriteHeader(410)
+		})
+		w.hook("siem", left.URL)
+		w.happened(w.ada, event.PasswordReset)
+		w.work()
+		if r := ok[*client.Receiver](t)(w.s.Receiver(t.Context(), "siem")); r.Disabled {
+			t.Error("it is disabled")
+		}
+		w.clock.pass(time.Minute)
+		w.work()
+		if n := len(moved.all()); n != 1 {
+			t.Errorf("%d webhooks at the new address, want the one the old one did not take", n)
+		}
+	})
+}
+
 func TestC9SecretsStandInNoLogNoEventAndNoError(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		down := newEar(t, func(n int, rw http.ResponseWriter, r *http.Request) {

@@ -106,7 +106,7 @@ func (s *Service) post(ctx context.Context, i event.Item) error {
 		return outcome{class: statusClass(status)}
 	})
 	if gone {
-		if err := s.disable(ctx, r, now); err != nil {
+		if o.final, err = s.disable(ctx, r, now); err != nil {
 			s.lines.give(r.ID)
 			return err
 		}
@@ -126,16 +126,17 @@ func signatures(secrets [][]byte, id, stamp string, body []byte) string {
 	return strings.Join(all, " ")
 }
 
-// disable stops a webhook whose receiver answered that it is gone for good (410).
-func (s *Service) disable(ctx context.Context, r *client.Receiver, now time.Time) error {
-	_, err := s.Store.UpdateReceiver(ctx, r.Key, func(r *client.Receiver) ([]event.Event, error) {
-		if !r.Disable(true) {
+// disable stops a webhook whose receiver answered that it is gone for good (410). It reports whether that is so: when staff
+// have named another address meanwhile, only the old one is gone.
+func (s *Service) disable(ctx context.Context, sent *client.Receiver, now time.Time) (gone bool, err error) {
+	_, err = s.Store.UpdateReceiver(ctx, sent.Key, func(r *client.Receiver) ([]event.Event, error) {
+		if gone = r.ID == sent.ID && r.URL == sent.URL; !gone || !r.Disable(true) {
 			return nil, nil
 		}
 		r.Updated = now
 		return []event.Event{event.New(now, event.ReceiverChanged, "receiver:"+r.ID, "", r.ID, event.Success).With("key", r.Key).With("status", string(client.StreamDisabled)).With("why", "gone")}, nil
 	})
-	return err
+	return gone, err
 }
 
 // testLife is how long a test is worth sending.

@@ -477,16 +477,30 @@ func TestDuringRotationAReceiverVerifiesByEitherSecretAndEitherKey(t *testing.T)
 	}
 }
 
-func TestWithoutReceiversAnEventLeavesNoWork(t *testing.T) {
+func TestWithoutReceiversAnEventIsNoWorkAndWithOneItIsFromThenOn(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
+		waiting := func() (n int) {
+			t.Helper()
+			for _, l := range ok[[]store.Load](t)(w.s.Backlog(t.Context(), w.clock.now())) {
+				if l.Kind != "notice" {
+					n += l.Due
+				}
+			}
+			return n
+		}
 		w.happened(w.ada, event.PasswordReset)
-		if n := w.work(); n != 1 {
+		if n := waiting(); n != 0 {
+			t.Errorf("%d items of work for nobody", n)
+		}
+		siem := newEar(t, status(204))
+		w.hook("siem", siem.URL)
+		w.happened(w.ada, event.PasswordReset)
+		if n := waiting(); n != 1 {
 			t.Errorf("%d items of work", n)
 		}
-		for _, l := range ok[[]store.Load](t)(w.s.Backlog(t.Context(), w.clock.now())) {
-			if l.Kind != "notice" {
-				t.Errorf("left: %+v", l)
-			}
+		w.work()
+		if n := len(siem.all()); n != 1 {
+			t.Errorf("%d webhooks", n)
 		}
 	})
 }

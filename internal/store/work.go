@@ -48,6 +48,10 @@ func (r *workRows) add(id, event, kind, ref string, notBefore, notAfter int64) {
 	r.notBefore, r.notAfter = append(r.notBefore, notBefore), append(r.notAfter, notAfter)
 }
 
+// heard is the condition under which a row is written: telling receivers is no work where there is none. It reads the table
+// in the statement that writes, so that whoever is registered before an event hears of it, on whichever replica it happens.
+const heard = `(w.kind <> 'signal' OR EXISTS (SELECT 1 FROM receivers))`
+
 const insertWork = `INSERT INTO work (id, event, kind, ref, not_before, not_after, tries, lease_until, lease_owner, dead_at, last_error_class) `
 
 // postgres returns the statement that writes all rows at once when the condition holds.
@@ -56,14 +60,15 @@ func (r workRows) postgres(condition string) stmt {
 		SELECT id, event, kind, ref, not_before, not_after, 0, 0, '', 0, ''
 		FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[])
 			AS w (id, event, kind, ref, not_before, not_after)
-		WHERE `+condition+` ON CONFLICT (event, kind, ref) DO NOTHING`,
+		WHERE `+condition+` AND `+heard+` ON CONFLICT (event, kind, ref) DO NOTHING`,
 		r.ids, r.events, r.kinds, r.refs, r.notBefore, r.notAfter)
 }
 
 // insert writes the rows one by one, as SQLite does.
 func (r workRows) insert(ctx context.Context, t tx) error {
 	for i := range r.ids {
-		if _, err := t.exec(ctx, insertWork+`VALUES ($1, $2, $3, $4, $5, $6, 0, 0, '', 0, '') ON CONFLICT (event, kind, ref) DO NOTHING`,
+		if _, err := t.exec(ctx, insertWork+`SELECT $1, $2, w.kind, $4, $5, $6, 0, 0, '', 0, '' FROM (SELECT $3 AS kind) AS w WHERE `+heard+`
+			ON CONFLICT (event, kind, ref) DO NOTHING`,
 			r.ids[i], r.events[i], r.kinds[i], r.refs[i], r.notBefore[i], r.notAfter[i]); err != nil {
 			return err
 		}

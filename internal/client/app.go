@@ -136,7 +136,16 @@ func (a *App) checkAsking() error {
 		if slices.Contains(a.Redirects[:i], r) {
 			return fmt.Errorf("redirect URI %q: want each once", r)
 		}
-		if u, err := url.Parse(r); err != nil || a.Subject == Pairwise && u.Hostname() != a.Sector {
+		u, err := url.Parse(r)
+		if err != nil || u.Host != strings.ToLower(u.Host) { // browsers write a host in small letters, and sectors are compared
+			return fmt.Errorf("redirect URI %q: want the host in small letters", r)
+		}
+		for _, ours := range []string{"code", "state", "iss", "error", "error_description"} {
+			if u.Query().Has(ours) { // the answer would have it twice, and which one counts is chance
+				return fmt.Errorf("redirect URI %q: %s is added by the answer", r, ours)
+			}
+		}
+		if a.Subject == Pairwise && u.Hostname() != a.Sector {
 			return fmt.Errorf("redirect URI %q: all must be on one host (%s), or people would have two names at one app", r, a.Sector)
 		}
 	}

@@ -46,6 +46,8 @@ func TestAnAppThatAsksIsChecked(t *testing.T) {
 	}
 	for what, spoil := range map[string]func(*App){
 		"no address at all":               func(a *App) { *a = App{Key: "hr", Name: "HR"} },
+		"a redirect that answers itself":  func(a *App) { a.Redirects = []string{"https://hr.example/cb?state=mine"} },
+		"a host in capitals":              func(a *App) { a.Redirects, a.Subject = []string{"https://HR.example/cb"}, Public },
 		"an action without redirect":      func(a *App) { a.Redirects, a.Returns = nil, []string{"https://hr.example/"} },
 		"a secret without redirect":       func(a *App) { *a = *plain; a.Secrets = []Token{secretMade('a', noon)} },
 		"a way to ask without redirect":   func(a *App) { *a = *plain; a.PushOnly = true },

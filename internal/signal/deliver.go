@@ -20,7 +20,7 @@ const (
 )
 
 const (
-	giveUpAfter = 24 * time.Hour         // since it happened, of trying in vain
+	giveUpAfter = 24 * time.Hour         // of trying in vain
 	maxWaiting  = 20000                  // deliveries that wait for one client: beyond, it is not listening
 	whilePaused = 5 * time.Minute        // until a delivery to a paused stream is looked at again
 	firstWait   = 100 * time.Millisecond // until what has to let others go first is looked at again, at first
@@ -212,8 +212,9 @@ type outcome struct {
 	took     time.Duration // until it was answered
 }
 
-// settle says what becomes of a delivery, and notes it.
-func (s *Service) settle(ctx context.Context, i event.Item, clientID string, o outcome) error {
+// settle says what becomes of a delivery, and notes it. It was tried since it came to be, or since the client was last
+// changed: a stream that was paused was not tried, and whoever named another address gets another day.
+func (s *Service) settle(ctx context.Context, i event.Item, clientID string, changed time.Time, o outcome) error {
 	now := s.Now()
 	wait := s.lines.end(clientID, o.answered || o.class == "", o.took, o.least, now)
 	if err := s.Store.NoteDelivery(ctx, clientID, o.class == "", o.class, now); err != nil {
@@ -222,8 +223,15 @@ func (s *Service) settle(ctx context.Context, i event.Item, clientID string, o o
 	switch {
 	case o.class == "":
 		return nil
-	case o.final || !now.Before(born(i).Add(giveUpAfter)):
+	case o.final || !now.Before(later(born(i), changed).Add(giveUpAfter)):
 		return event.Dead{Class: o.class, Err: errors.New("not delivered to " + clientID)}
 	}
 	return event.Later{After: max(wait, event.Backoff(i.Tries)), Class: o.class}
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }

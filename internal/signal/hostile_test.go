@@ -217,6 +217,36 @@ func TestC5WhatIsInVainForADayIsGivenUp(t *testing.T) {
 	})
 }
 
+// What waited for two days because its stream was paused was not tried in vain for any of them.
+func TestC5WhatAPausedStreamKeptIsTriedForADayOnceItIsEnabled(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		rp := newEar(t, status(503))
+		_, st := w.stream("rp", rp.URL)
+		turn := func(to client.StreamStatus) {
+			t.Helper()
+			ok[*client.Stream](t)(w.s.UpdateStream(t.Context(), st.ID, func(s *client.Stream) ([]event.Event, error) {
+				s.Turn(to, "", "receiver:x", w.clock.now())
+				return nil, nil
+			}))
+		}
+		turn(client.StreamPaused)
+		w.happened(w.ada, event.PasswordChanged)
+		w.work()
+		w.clock.pass(48 * time.Hour)
+		turn(client.StreamEnabled)
+		w.work()
+		if h := w.health(st.ID); len(rp.all()) != 1 || h.Waiting != 1 || h.Dead != 0 {
+			t.Errorf("after one try: %d requests, %+v", len(rp.all()), h)
+		}
+		rp.reply(status(202))
+		w.clock.pass(time.Hour)
+		w.work()
+		if h := w.health(st.ID); h.Good.IsZero() || h.Waiting != 0 {
+			t.Errorf("it is there again: %+v", h)
+		}
+	})
+}
+
 func TestC5OneThatDoesNotAnswerIsAskedByOneRequestAtATime(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		rp, other := newEar(t, status(503)), newEar(t, status(202))

@@ -72,7 +72,7 @@ func (s *Service) push(ctx context.Context, i event.Item) error {
 			}
 		}, judgePush)
 	}
-	return s.settle(ctx, i, st.ID, o)
+	return s.settle(ctx, i, st.ID, st.Updated, o)
 }
 
 // refusals are the codes by which a receiver refuses a token for good (RFC 8935 §2.4, RFC 8417 §7.1).

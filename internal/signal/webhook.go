@@ -111,7 +111,7 @@ func (s *Service) post(ctx context.Context, i event.Item) error {
 			return err
 		}
 	}
-	return s.settle(ctx, i, r.ID, o)
+	return s.settle(ctx, i, r.ID, r.Updated, o)
 }
 
 // signatures are one for each secret, newest first: a receiver takes any of them (Standard Webhooks, "Signature scheme").

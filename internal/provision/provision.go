@@ -46,6 +46,8 @@ type Config struct {
 	Log       *slog.Logger
 	// Hash is the keyed hash by which destinations are compared.
 	Hash func(kind method.Kind, destination string) []byte
+	// CursorKey seals the cursors of paged lists: 32 bytes, the same for every replica. Empty: cursors end with the process.
+	CursorKey []byte
 }
 
 // Policies says which policy is in force.
@@ -79,6 +81,7 @@ func New(c Config) (http.Handler, error) {
 	}
 	return scim.NewServer(scim.Config{
 		BaseURL: s.base, Auth: (&guard{store: c.Store, now: c.Now, log: c.Log}).authenticate, Log: c.Log, Types: s.types(),
+		Cursor: scim.CursorConfig{Key: c.CursorKey}, Now: c.Now,
 	})
 }
 

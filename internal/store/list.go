@@ -32,15 +32,15 @@ var (
 		scope:   "p.connector",
 		id:      "p.id",
 		columns: map[string]sqlfilter.Column{
-			"id":                {Expr: "p.id"},
+			"id":                {Expr: "p.id", NotNull: true},
 			"externalId":        {Expr: "p.external_id"},
-			"userName":          {Expr: "p.user_name_key"},
+			"userName":          {Expr: "p.user_name_key", NotNull: true},
 			"displayName":       {Expr: "p.display_name_key"},
 			"name.givenName":    {Expr: "p.given_name_key"},
 			"name.familyName":   {Expr: "p.family_name_key"},
-			"active":            {Expr: "p.active"},
-			"meta.created":      {Expr: "p.created", Time: true},
-			"meta.lastModified": {Expr: "p.updated", Time: true},
+			"active":            {Expr: "p.active", NotNull: true},
+			"meta.created":      {Expr: "p.created", Time: true, NotNull: true},
+			"meta.lastModified": {Expr: "p.updated", Time: true, NotNull: true},
 		},
 		children: map[string]sqlfilter.Child{
 			"emails":       contactsOf("e", "emails"),
@@ -53,11 +53,11 @@ var (
 		scope:   "g.connector",
 		id:      "g.id",
 		columns: map[string]sqlfilter.Column{
-			"id":                {Expr: "g.id"},
+			"id":                {Expr: "g.id", NotNull: true},
 			"externalId":        {Expr: "g.external_id"},
 			"displayName":       {Expr: "g.display_name_key"},
-			"meta.created":      {Expr: "g.created", Time: true},
-			"meta.lastModified": {Expr: "g.updated", Time: true},
+			"meta.created":      {Expr: "g.created", Time: true, NotNull: true},
+			"meta.lastModified": {Expr: "g.updated", Time: true, NotNull: true},
 		},
 		children: map[string]sqlfilter.Child{
 			"members": {From: "members b", On: "b.grp = g.id", Columns: map[string]sqlfilter.Column{"value": {Expr: "b.member"}}},
@@ -70,11 +70,11 @@ var (
 		scope:   "p.connector",
 		id:      "m.id",
 		columns: map[string]sqlfilter.Column{
-			"id":           {Expr: "m.id"},
+			"id":           {Expr: "m.id", NotNull: true},
 			"user.value":   {Expr: "m.person"},
 			"type":         {Expr: "m.kind"},
 			"status":       {Expr: "m.status"},
-			"meta.created": {Expr: "m.created", Time: true},
+			"meta.created": {Expr: "m.created", Time: true, NotNull: true},
 		},
 	}
 )
@@ -112,6 +112,11 @@ func list[T any](ctx context.Context, s *Store, l listing, read func(scanner) (T
 	}
 	where, args, residual := c.Where(q.Filter, 1)
 	order, sorted := c.Order(q.Sort, l.id)
+	var place string
+	var from []any
+	if q.After != nil && residual == nil && sorted {
+		place, from, sorted = c.After(q.After, q.Sort, l.id, 1+len(args))
+	}
 	page.Residual, page.Unsorted = residual, !sorted
 	limit, offset := q.Count, max(q.Offset, 0)
 	if residual != nil || !sorted {
@@ -127,22 +132,30 @@ func list[T any](ctx context.Context, s *Store, l listing, read func(scanner) (T
 		}
 	}
 	args = append([]any{connector}, args...)
+	paged, all := condition, append(slices.Clone(args), from...)
+	if place != "" {
+		paged += ` AND ` + place
+	}
 	// One state of the database, so that the total fits the page. Its texts differ from filter to filter: a view does not
 	// keep them compiled.
 	err = s.db.view(ctx, func(r reader) (err error) {
 		page.Rows, page.Total = nil, 0
-		if q.WantTotal && residual == nil && sorted {
-			if err := r.queryRow(ctx, l.counts+condition, args...).Scan(&page.Total); err != nil {
+		if limit > 0 {
+			n := len(all)
+			page.Rows, err = collect(ctx, r, read, l.selects+paged+` ORDER BY `+order+` LIMIT $`+strconv.Itoa(n+1)+` OFFSET $`+strconv.Itoa(n+2),
+				append(slices.Clone(all), limit, offset)...)
+			if err != nil {
 				return err
 			}
 		}
-		if limit <= 0 {
-			return nil
+		switch {
+		case !q.WantTotal || residual != nil || !sorted:
+		case q.After == nil && len(page.Rows) < limit && (len(page.Rows) > 0 || offset == 0): // the last page says how many there are
+			page.Total = offset + len(page.Rows)
+		default:
+			return r.queryRow(ctx, l.counts+condition, args...).Scan(&page.Total)
 		}
-		n := len(args)
-		page.Rows, err = collect(ctx, r, read, l.selects+condition+` ORDER BY `+order+` LIMIT $`+strconv.Itoa(n+1)+` OFFSET $`+strconv.Itoa(n+2),
-			append(slices.Clone(args), limit, offset)...)
-		return err
+		return nil
 	})
 	if err != nil {
 		return List[T]{}, fmt.Errorf("list: %w", err)

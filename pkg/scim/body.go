@@ -59,8 +59,8 @@ func acceptable(h http.Header) error {
 	return nil
 }
 
-// known are the query parameters of RFC 7644 §3.4.2.
-var known = []string{"attributes", "excludedAttributes", "filter", "sortBy", "sortOrder", "startIndex", "count"}
+// known are the query parameters of RFC 7644 §3.4.2 and RFC 9865 §2.
+var known = []string{"attributes", "excludedAttributes", "filter", "sortBy", "sortOrder", "startIndex", "count", "cursor"}
 
 // query reads the query parameters. One that is there twice is refused: two readers could believe two things.
 func (q request) query() (url.Values, error) {

@@ -92,7 +92,7 @@ func (q request) perform(op *operation, ops []*operation) {
 	case http.MethodPatch:
 		op.after, op.err = q.modify(op.t, op.id, op.pre, p, op.plan)
 	case http.MethodDelete:
-		op.err = q.store(op.t).Delete(q.ctx(), op.id, op.pre)
+		op.err = q.erase(op.t, op.id, op.pre)
 	}
 }
 
@@ -109,7 +109,7 @@ func (q request) circle(together, ops []*operation) {
 	if !q.createAll(together, ops) || !q.joinAll(together) {
 		for _, op := range together {
 			if op.after != nil {
-				if err := q.store(op.t).Delete(ctx, op.after.ID, Precondition{}); err != nil {
+				if err := q.erase(op.t, op.after.ID, Precondition{}); err != nil {
 					q.s.note(q.r, http.MethodDelete, asError(err))
 				}
 				op.after = nil
@@ -226,6 +226,7 @@ func (q request) join(op *operation, ids map[string]string) error {
 		}
 		return &Change{Next: next, Ops: schema.Diff(base, next), Members: members}, nil
 	}
+	defer q.s.counts.forget()
 	after, err := q.store(t).Update(q.ctx(), op.after.ID, Precondition{}, q.need(t, project(t, []string{"id"}, nil), nil), change)
 	if err == nil {
 		op.after = after

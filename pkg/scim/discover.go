@@ -3,6 +3,7 @@ package scim
 import (
 	"encoding/json"
 	"net/http"
+	"time"
 
 	"github.com/regain-id/regain/pkg/scim/schema"
 )
@@ -98,6 +99,8 @@ func (s *Server) describeService() any {
 		"changePassword": supported{s.cfg.ChangePassword},
 		"sort":           supported{true},
 		"etag":           supported{true},
+		"pagination": m{"cursor": true, "index": true, "defaultPaginationMethod": "index", "defaultPageSize": s.cfg.Limits.DefaultResults,
+			"maxPageSize": s.cfg.Limits.MaxResults, "cursorTimeout": int(s.cfg.Cursor.TTL / time.Second)},
 		"authenticationSchemes": []m{{"type": "oauthbearertoken", "name": "OAuth Bearer Token", "primary": true,
 			"description": "A bearer token in the Authorization header.", "specUri": "https://www.rfc-editor.org/info/rfc6750"}},
 		"meta": metadata{"ServiceProviderConfig", s.base + "/ServiceProviderConfig"},

@@ -4,8 +4,9 @@
 //	                                                                                         │
 //	answer  ←─ ETag ←─ returned, attributes ←────────────────────────── Store: Get List Create Update Delete
 //
-//	GET    /{Type}            filter, sortBy, startIndex, count                       RFC 7644 §3.4.2
+//	GET    /{Type}            filter, sortBy, startIndex or cursor, count             RFC 7644 §3.4.2, RFC 9865
 //	POST   /{Type}/.search    the same in a body                                      RFC 7644 §3.4.3
+//	GET    / and POST /.search    the same over all types                             RFC 7644 §3.4.2.1
 //	POST   /{Type}            create                                                  RFC 7644 §3.3
 //	POST   /Bulk              many of those, with references among them               RFC 7644 §3.7
 //	GET PUT PATCH DELETE /{Type}/{id}   with If-Match and If-None-Match               RFC 7644 §3.4.1, §3.5, §3.6, §3.14
@@ -23,5 +24,5 @@
 // Where a preset leaves a rule, the field says which.
 //
 // To begin, see the example of NewServer; package memstore is a Store to read, package scimtest judges yours
-// (StoreSuite) and your server (Run). Not offered yet, and answered with 501: /Me, and searching all types at once.
+// (StoreSuite) and your server (Run). Not offered yet, and answered with 501: /Me.
 package scim

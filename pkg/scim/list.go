@@ -1,10 +1,9 @@
 package scim
 
 import (
-	"net/http"
+	"encoding/json"
 	"strconv"
 
-	"github.com/regain-id/regain/pkg/scim/filter"
 	"github.com/regain-id/regain/pkg/scim/schema"
 )
 
@@ -18,45 +17,58 @@ const (
 type criteria struct {
 	filter, sortBy, sortOrder string
 	attributes, excluded      []string
-	start, count              int // start is 1 or more; count is -1 when not given
+	start, count              int // start is 1 or more; count is -1 when not given, and may be less than 0 only then
+	cursored                  bool
+	cursor                    string // empty for the first page
 }
 
-// list answers GET of an endpoint (RFC 7644 §3.4.2).
-func (q request) list(t *resourceType) (*response, error) {
+// list answers GET of an endpoint (RFC 7644 §3.4.2), or of the base URL (§3.4.2.1).
+func (q request) list(types []*resourceType, across bool) (*response, error) {
 	v, err := q.query()
 	if err != nil {
 		return nil, err
 	}
 	c := criteria{filter: v.Get("filter"), sortBy: v.Get("sortBy"), sortOrder: v.Get("sortOrder"),
-		attributes: names(v.Get("attributes")), excluded: names(v.Get("excludedAttributes")), start: 1, count: -1}
+		attributes: names(v.Get("attributes")), excluded: names(v.Get("excludedAttributes")), start: 1, count: -1,
+		cursored: v.Has("cursor"), cursor: v.Get("cursor")}
 	for name, to := range map[string]*int{"startIndex": &c.start, "count": &c.count} {
 		if v.Get(name) == "" {
 			continue
 		}
-		if *to, err = integer(name, v.Get(name)); err != nil {
+		if c.cursored && name == "startIndex" {
+			return nil, bothWays()
+		}
+		if *to, err = c.integer(name, v.Get(name)); err != nil {
 			return nil, err
 		}
 	}
 	if v.Has("filter") && c.filter == "" {
 		return nil, schema.Invalid(schema.InvalidFilter, "filter", "the filter is empty")
 	}
-	return q.find(t, c)
+	return q.find(types, across, c)
 }
 
-// integer reads startIndex and count; too small is as good as the smallest (RFC 7644 §3.4.2.4).
-func integer(name, text string) (int, error) {
+func bothWays() error {
+	return schema.Invalid(schema.InvalidValue, "startIndex", "a page is found by index or by cursor")
+}
+
+// integer reads startIndex and count; too small is as good as the smallest (RFC 7644 §3.4.2.4), but for a count beside a
+// cursor (RFC 9865 §2.1).
+func (c criteria) integer(name, text string) (int, error) {
 	n, err := strconv.ParseInt(text, 10, 32)
-	if err != nil {
+	switch {
+	case c.cursored && name == "count" && (err != nil || n < 1):
+		return 0, schema.Invalid(schema.InvalidCount, name, "want an integer of 1 or more")
+	case err != nil:
 		return 0, schema.Invalid(schema.InvalidValue, name, "want an integer of at most 32 bits")
-	}
-	if name == "startIndex" {
+	case name == "startIndex":
 		return max(int(n), 1), nil
 	}
 	return max(int(n), 0), nil
 }
 
 // search answers POST of .search (RFC 7644 §3.4.3).
-func (q request) search(t *resourceType) (*response, error) {
+func (q request) search(types []*resourceType, across bool) (*response, error) {
 	body, err := q.body(nil)
 	if err != nil {
 		return nil, err
@@ -65,7 +77,8 @@ func (q request) search(t *resourceType) (*response, error) {
 	list := &schema.Attribute{Name: "list", MultiValued: true}
 	c := criteria{start: 1, count: -1}
 	seen := map[string]bool{}
-	for key, v := range body {
+	for _, key := range sortedKeys(body) { // which of several faults is told must not depend on chance
+		v := body[key]
 		low := schema.Fold(key)
 		if seen[low] {
 			return nil, schema.Invalid(schema.InvalidSyntax, key, "the attribute is there twice")
@@ -86,18 +99,10 @@ func (q request) search(t *resourceType) (*response, error) {
 			c.attributes, err = texts(key, list, v)
 		case "excludedattributes":
 			c.excluded, err = texts(key, list, v)
-		case "startindex", "count":
-			n, e := schema.Strict().Element(key, &schema.Attribute{Name: key, Type: schema.Integer}, v)
-			i, ok := n.(int64)
-			switch {
-			case e != nil:
-				err = e
-			case !ok:
-			case low == "count":
-				c.count, err = integer("count", strconv.FormatInt(i, 10))
-			default:
-				c.start, err = integer("startIndex", strconv.FormatInt(i, 10))
-			}
+		case "cursor":
+			c.cursored = v != nil
+			c.cursor, err = scalar(key, text, v)
+		case "startindex", "count": // below: what they mean depends on the cursor
 		case "schemas":
 			if urns, e := texts(key, list, v); !q.p.Compat.LooseSchemas && (e != nil || !contains(urns, searchURN)) {
 				err = schema.Invalid(schema.InvalidSyntax, "schemas", "want %s", searchURN)
@@ -114,7 +119,33 @@ func (q request) search(t *resourceType) (*response, error) {
 	if !seen["schemas"] && !q.p.Compat.LooseSchemas {
 		return nil, schema.Invalid(schema.InvalidSyntax, "schemas", "want %s", searchURN)
 	}
-	return q.find(t, c)
+	for key, v := range body {
+		if err := c.number(key, v); err != nil {
+			return nil, err
+		}
+	}
+	return q.find(types, across, c)
+}
+
+// number reads startIndex and count of a search body.
+func (c *criteria) number(key string, v any) (err error) {
+	low := schema.Fold(key)
+	if v == nil || low != "startindex" && low != "count" {
+		return nil
+	}
+	if low == "startindex" && c.cursored {
+		return bothWays()
+	}
+	text := "" // nothing that is a number
+	if n, ok := v.(json.Number); ok {
+		text = n.String()
+	}
+	if low == "count" {
+		c.count, err = c.integer("count", text)
+	} else {
+		c.start, err = c.integer("startIndex", text)
+	}
+	return err
 }
 
 func scalar(key string, a *schema.Attribute, v any) (string, error) {
@@ -130,56 +161,4 @@ func texts(key string, a *schema.Attribute, v any) ([]string, error) {
 		out = append(out, names(str(e))...)
 	}
 	return out, err
-}
-
-// find runs a search and answers with a ListResponse.
-func (q request) find(t *resourceType, c criteria) (*response, error) {
-	var x filter.Expr
-	var err error
-	if c.filter != "" {
-		if x, err = q.filter(t, c.filter); err != nil {
-			return nil, err
-		}
-	}
-	sort, err := q.sortKey(t, c.sortBy, c.sortOrder)
-	if err != nil {
-		return nil, err
-	}
-	lim := q.s.cfg.Limits
-	if c.count < 0 {
-		c.count = lim.DefaultResults
-	}
-	p := project(t, c.attributes, c.excluded)
-	query := &Query{Filter: x, Sort: sort, Offset: c.start - 1, Count: min(c.count, lim.MaxResults), WantTotal: true,
-		Select: p.selection(), MaxScan: lim.MaxScan}
-	page, err := q.store(t).List(q.ctx(), query)
-	if err != nil {
-		return nil, err
-	}
-	found, total, err := query.Finish(page)
-	if err != nil {
-		return nil, err
-	}
-	e := encoder{s: q.s}
-	first := true
-	e.b.WriteByte('{')
-	e.key(&first, "schemas")
-	e.value([]string{listURN})
-	for _, n := range []struct {
-		name string
-		n    int
-	}{{"totalResults", total}, {"startIndex", c.start}, {"itemsPerPage", len(found)}} {
-		e.key(&first, n.name)
-		e.value(n.n)
-	}
-	e.key(&first, "Resources")
-	e.b.WriteByte('[')
-	for i, r := range found {
-		if i > 0 {
-			e.b.WriteByte(',')
-		}
-		e.resource(p, r)
-	}
-	e.b.WriteString("]}")
-	return &response{status: http.StatusOK, body: e.b.Bytes()}, nil
 }

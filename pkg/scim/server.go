@@ -2,14 +2,15 @@ package scim
 
 import (
 	"context"
+	"crypto/cipher"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
-	"github.com/regain-id/regain/pkg/scim/filter"
 	"github.com/regain-id/regain/pkg/scim/schema"
 )
 
@@ -25,10 +26,22 @@ type Config struct {
 	Limits Limits
 	Log    *slog.Logger // nil: slog.Default
 
+	// Cursor is for paging by cursor (RFC 9865).
+	Cursor CursorConfig
+	// Now gives the time for what expires; nil means time.Now.
+	Now func() time.Time
+
 	// DocumentationURI, when set, is shown in ServiceProviderConfig.
 	DocumentationURI string
 	// ChangePassword is shown in ServiceProviderConfig: whether "password" has an effect.
 	ChangePassword bool
+}
+
+// CursorConfig is how cursors are sealed. A cursor holds where a page ended and nothing is kept for it on the server: all
+// replicas of a service must have the same key.
+type CursorConfig struct {
+	Key []byte        // 32 secret bytes or more; none: a random key, so that cursors end with the process
+	TTL time.Duration // how long a cursor is good for [10 minutes]
 }
 
 // ErrUnauthenticated says that a request carries no valid credential. Answered with 401.
@@ -99,6 +112,10 @@ type Server struct {
 	at    map[string]*resourceType // by endpoint without slash
 	named map[string]*resourceType
 	disc  discovery
+
+	now    func() time.Time
+	seal   cipher.AEAD
+	counts counts
 }
 
 type resourceType struct {
@@ -113,6 +130,12 @@ func NewServer(cfg Config) (*Server, error) {
 	if s.cfg.Log == nil {
 		s.cfg.Log = slog.Default()
 	}
+	if s.now = cfg.Now; s.now == nil {
+		s.now = time.Now
+	}
+	if s.cfg.Cursor.TTL <= 0 {
+		s.cfg.Cursor.TTL = 10 * time.Minute
+	}
 	var bad []error
 	fault := func(format string, args ...any) { bad = append(bad, fmt.Errorf(format, args...)) }
 	u, err := url.Parse(cfg.BaseURL)
@@ -121,6 +144,9 @@ func NewServer(cfg Config) (*Server, error) {
 	} else {
 		s.base = strings.TrimRight(cfg.BaseURL, "/")
 		s.path = strings.TrimRight(u.Path, "/")
+	}
+	if n := len(cfg.Cursor.Key); n > 0 && n < 32 {
+		fault("cursor key: want 32 bytes or more, have %d", n)
 	}
 	if cfg.Auth == nil {
 		fault("no Auth: a server without authentication must say so by an Auth that always succeeds")
@@ -146,6 +172,9 @@ func NewServer(cfg Config) (*Server, error) {
 	}
 	if len(bad) > 0 {
 		return nil, errors.Join(bad...)
+	}
+	if s.seal, err = sealer(cfg.Cursor.Key); err != nil {
+		return nil, err
 	}
 	s.disc = s.describe()
 	return s, nil
@@ -190,7 +219,11 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request) (*response, erro
 		return q.discover(method, seg)
 	case len(seg) == 1 && seg[0] == "Bulk":
 		return q.bulk(method)
-	case len(seg) == 0, len(seg) == 1 && (seg[0] == "Me" || seg[0] == ".search"):
+	case len(seg) == 0:
+		return q.everything(method, "GET", q.list)
+	case len(seg) == 1 && seg[0] == ".search":
+		return q.everything(method, "POST", q.search)
+	case len(seg) == 1 && seg[0] == "Me":
 		return nil, &Error{Status: http.StatusNotImplemented, Detail: "this server does not offer this endpoint"}
 	}
 	return nil, &Error{Status: http.StatusNotFound, Detail: "no such endpoint"}
@@ -245,11 +278,11 @@ func (q request) resource(t *resourceType, method string, rest []string) (*respo
 	switch {
 	case len(rest) == 0:
 		allow = map[string]func() (*response, error){
-			"GET":  func() (*response, error) { return q.list(t) },
+			"GET":  func() (*response, error) { return q.list([]*resourceType{t}, false) },
 			"POST": func() (*response, error) { return q.create(t) },
 		}
 	case len(rest) == 1 && rest[0] == ".search":
-		allow = map[string]func() (*response, error){"POST": func() (*response, error) { return q.search(t) }}
+		allow = map[string]func() (*response, error){"POST": func() (*response, error) { return q.search([]*resourceType{t}, false) }}
 	case len(rest) == 1:
 		id := rest[0]
 		allow = map[string]func() (*response, error){
@@ -271,6 +304,20 @@ func (q request) resource(t *resourceType, method string, rest []string) (*respo
 	return handle()
 }
 
+// everything searches all types the principal may use (RFC 7644 §3.4.2.1).
+func (q request) everything(method, only string, run func([]*resourceType, bool) (*response, error)) (*response, error) {
+	if method != only {
+		return nil, q.notAllowed(map[string]func() (*response, error){only: nil})
+	}
+	var types []*resourceType
+	for _, t := range q.s.types {
+		if q.may(t, true) == nil {
+			types = append(types, t)
+		}
+	}
+	return run(types, true)
+}
+
 // may asks whether the principal may use the type.
 func (q request) may(t *resourceType, reading bool) error {
 	if q.p.ReadOnly && !reading {
@@ -280,9 +327,4 @@ func (q request) may(t *resourceType, reading bool) error {
 		return &Error{Status: http.StatusForbidden, Detail: "this token may not use " + t.Endpoint}
 	}
 	return nil
-}
-
-// filter reads a filter of this request.
-func (q request) filter(t *resourceType, text string) (filter.Expr, error) {
-	return filter.Parse(t.Type, text, q.p.Compat)
 }

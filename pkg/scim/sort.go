@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/regain-id/regain/pkg/scim/filter"
 	"github.com/regain-id/regain/pkg/scim/schema"
@@ -14,16 +15,41 @@ import (
 func Sort(rs []*Resource, keys []SortKey) {
 	slices.SortStableFunc(rs, func(a, b *Resource) int {
 		for _, k := range keys {
-			n := compare(k.value(a), k.value(b))
-			if k.Desc {
-				n = -n
-			}
-			if n != 0 {
+			if n := k.compare(k.value(a), k.value(b)); n != 0 {
 				return n
 			}
 		}
 		return strings.Compare(a.ID, b.ID)
 	})
+}
+
+// compare orders two values by k.
+func (k SortKey) compare(a, b any) int {
+	if k.Desc {
+		return compare(b, a)
+	}
+	return compare(a, b)
+}
+
+// KeysetOf returns the place of r in the order of keys.
+func KeysetOf(r *Resource, keys []SortKey) *Keyset {
+	at := &Keyset{ID: r.ID}
+	for _, k := range keys {
+		at.Values = append(at.Values, k.value(r))
+	}
+	return at
+}
+
+// Before reports whether the place is before that of r. It is the reference for stores that page themselves.
+func (at *Keyset) Before(r *Resource, keys []SortKey) bool {
+	for i, k := range keys {
+		if i < len(at.Values) {
+			if n := k.compare(at.Values[i], k.value(r)); n != 0 {
+				return n < 0
+			}
+		}
+	}
+	return at.ID < r.ID
 }
 
 // value is what a resource is ordered by.
@@ -50,7 +76,7 @@ func (k SortKey) value(r *Resource) any {
 	if s, ok := v.(string); ok && leaf != nil {
 		if leaf.Type == schema.DateTime {
 			if t, err := schema.ParseTime(s); err == nil {
-				return t.UnixNano()
+				return t.UTC()
 			}
 		}
 		return leaf.Key(s)
@@ -81,6 +107,10 @@ func compare(a, b any) int {
 			}
 			return 1
 		}
+	case time.Time:
+		if y, ok := b.(time.Time); ok {
+			return x.Compare(y)
+		}
 	case json.Number:
 		if y, ok := b.(json.Number); ok {
 			f, _ := x.Float64()
@@ -94,26 +124,31 @@ func compare(a, b any) int {
 	return 0
 }
 
-// sortKey reads sortBy and sortOrder.
-func (q request) sortKey(t *resourceType, by, order string) ([]SortKey, error) {
-	if by == "" {
-		return nil, nil
-	}
+// sortKey reads sortBy; a secret is one error for every type, so that it can be told from what is only unknown to a type.
+func sortKey(t *resourceType, by string, desc bool) (keys []SortKey, secret bool, err error) {
 	path, err := t.Resolve(by, schema.InvalidPath)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	if path.Attr == nil || path.Secret() || path.Attr.Large || path.Key() == "schemas" ||
 		path.Leaf().Type == schema.Complex && path.Leaf().Sub("value") == nil || path.String() == "meta.location" {
-		return nil, schema.Invalid(schema.InvalidPath, path.String(), "cannot be sorted by")
+		return nil, path.Secret(), schema.Invalid(schema.InvalidPath, path.String(), "cannot be sorted by")
 	}
+	if sub := path.Leaf().Sub("value"); path.Leaf().Type == schema.Complex && sub.Secret() {
+		return nil, true, schema.Invalid(schema.InvalidPath, path.String(), "cannot be sorted by")
+	}
+	return []SortKey{{Path: path, Desc: desc}}, false, nil
+}
+
+// descending reads sortOrder.
+func descending(order string) (bool, error) {
 	switch {
 	case order == "" || strings.EqualFold(order, "ascending"):
-		return []SortKey{{Path: path}}, nil
+		return false, nil
 	case strings.EqualFold(order, "descending"):
-		return []SortKey{{Path: path, Desc: true}}, nil
+		return true, nil
 	}
-	return nil, schema.Invalid(schema.InvalidValue, "sortOrder", "want ascending or descending")
+	return false, schema.Invalid(schema.InvalidValue, "sortOrder", "want ascending or descending")
 }
 
 // Finish returns the resources and the total of a page. What a store left to the engine is done here: the candidates are
@@ -128,6 +163,9 @@ func (q *Query) Finish(page *Page) ([]*Resource, int, error) {
 	rs := slices.DeleteFunc(slices.Clone(page.Resources), func(r *Resource) bool { return !filter.Match(page.Residual, r) })
 	Sort(rs, q.Sort)
 	total := len(rs)
-	from := min(q.Offset, total)
-	return rs[from:min(from+q.Count, total)], total, nil
+	if q.After != nil {
+		rs = slices.DeleteFunc(rs, func(r *Resource) bool { return !q.After.Before(r, q.Sort) })
+	}
+	from := min(q.Offset, len(rs))
+	return rs[from:min(from+q.Count, len(rs))], total, nil
 }

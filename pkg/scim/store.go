@@ -144,9 +144,10 @@ func (p Precondition) Check(version string) error {
 type Query struct {
 	Filter    filter.Expr // nil: all
 	Sort      []SortKey   // ties, and everything when empty, are ordered by id
-	Offset    int         // how many matching resources to skip
+	Offset    int         // how many matching resources to skip; 0 with After
+	After     *Keyset     // not nil: only resources that come after this place in the order
 	Count     int         // how many to return at most; 0: none, only the total
-	WantTotal bool        // Page.Total is wanted
+	WantTotal bool        // Page.Total is wanted; it does not depend on Offset, After and Count
 	Select    Selection   // attributes wanted in the answer
 	MaxScan   int         // how many candidates to return at most when something is left to the engine
 }
@@ -157,6 +158,14 @@ type Query struct {
 type SortKey struct {
 	Path schema.Path
 	Desc bool
+}
+
+// Keyset is a place in an order: that of a resource whose values by the keys of Query.Sort are Values and whose id is ID. The
+// resource need not exist any more. A value is nil (none), a string (as SortKey compares it), bool, int64, json.Number, or
+// time.Time for a dateTime.
+type Keyset struct {
+	Values []any
+	ID     string
 }
 
 // Page is a store's answer to a Query. A store that cannot evaluate all of the filter returns the rest in Residual; one

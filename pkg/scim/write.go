@@ -74,6 +74,7 @@ func (q request) add(t *resourceType, r *Resource) (*Resource, error) {
 	if err := t.Check(r, false); err != nil {
 		return nil, err
 	}
+	defer q.s.counts.forget()
 	return q.store(t).Create(q.ctx(), r)
 }
 
@@ -149,6 +150,7 @@ func (q request) replace(t *resourceType, id string, pre Precondition, p project
 		c.NoOp = len(c.Ops) == 0 && len(c.Members) == 0
 		return c, nil
 	}
+	defer q.s.counts.forget()
 	return q.store(t).Update(q.ctx(), id, pre, q.need(t, p, nil), change)
 }
 
@@ -198,6 +200,7 @@ func (q request) modify(t *resourceType, id string, pre Precondition, p projecti
 		}
 		return &Change{Next: res.Next, Ops: res.Ops, Members: res.Members, NoOp: res.NoOp}, nil
 	}
+	defer q.s.counts.forget()
 	return q.store(t).Update(q.ctx(), id, pre, q.need(t, p, plan.Needs()), change)
 }
 
@@ -231,8 +234,13 @@ func (q request) updated(t *resourceType, p projection, r *Resource) (*response,
 
 // delete answers DELETE (RFC 7644 §3.6).
 func (q request) delete(t *resourceType, id string) (*response, error) {
-	if err := q.store(t).Delete(q.ctx(), id, q.precondition()); err != nil {
+	if err := q.erase(t, id, q.precondition()); err != nil {
 		return nil, err
 	}
 	return &response{status: http.StatusNoContent}, nil
+}
+
+func (q request) erase(t *resourceType, id string, pre Precondition) error {
+	defer q.s.counts.forget()
+	return q.store(t).Delete(q.ctx(), id, pre)
 }

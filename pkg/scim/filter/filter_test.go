@@ -222,6 +222,10 @@ func FuzzParse(f *testing.F) {
 			}
 			return
 		}
+		across, err := filter.ParseAcross([]*schema.Type{typ}, s, schema.Standard())
+		if y, can := across[typ]; err != nil || (can && filter.Match(y, r)) != filter.Match(x, r) {
+			t.Fatalf("%q: another meaning across types: %v", s, err)
+		}
 		if filter.Match(x, r) == filter.Match(filter.Not{X: x}, r) {
 			t.Fatalf("%q: not is not the opposite", s)
 		}
@@ -257,4 +261,55 @@ func FuzzParsePath(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestAcrossTypesWhatOneDoesNotHaveIsWithoutAValue(t *testing.T) {
+	user := userType(t)
+	group, err := schema.NewType("Group", schema.Group())
+	if err != nil {
+		t.Fatal(err)
+	}
+	count, err := schema.NewType("Count", &schema.Schema{ID: "urn:x:Count", Attributes: []*schema.Attribute{{Name: "title", Type: schema.Integer}, {Name: "pin", Returned: schema.Never}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := []*schema.Type{user, group, count}
+	for text, want := range map[string]string{
+		`title pr`: "UC", `title eq "x"`: "U", `title gt 5`: "C", `not (title gt 5)`: "UGC", `title ne 5`: "GC",
+		`members pr`: "G", `members ne "x"`: "UGC", `displayName eq null`: "UGC", `userName pr or members pr`: "UG", `userName pr and members pr`: "",
+		`meta.resourceType eq "Group"`: "G", `meta.resourceType sw "U" and title pr`: "U", `not (meta.resourceType eq "Group")`: "UC",
+		`emails[type eq "a"]`: "U", `emails[type eq "a"].value eq "b" or id pr`: "UGC", `not (emails[type eq "a" and (value pr)])`: "UGC",
+		schema.EnterpriseURN + `:department pr`: "U",
+	} {
+		found, err := filter.ParseAcross(all, text, schema.Standard())
+		if err != nil {
+			t.Errorf("%s: %v", text, err)
+			continue
+		}
+		got := ""
+		for _, typ := range all {
+			if x, ok := found[typ]; ok {
+				got += typ.Name[:1]
+				filter.Walk(x, func(x filter.Expr) {
+					switch x.(type) {
+					case filter.And, filter.Or, filter.Not, filter.Cmp, filter.Present, filter.Elem:
+					default:
+						t.Errorf("%s: a node of kind %T", text, x)
+					}
+				})
+			}
+		}
+		if got != want {
+			t.Errorf("%s: may match %q, want %q", text, got, want)
+		}
+	}
+	for _, bad := range []string{`nothing pr`, `id pr or nothing eq "x"`, `emails[nothing pr]`, `nothing[type eq "x"]`, `pin pr`, `id pr or pin eq "1"`, `password pr`, `nothing[type eq "x"`, `title`,
+		`displayName gt true`, `members[` + strings.Repeat("(", 40), `schemas pr`, `meta.location pr`} {
+		if found, err := filter.ParseAcross(all, bad, schema.Standard()); !errors.Is(err, &schema.Error{Status: 400, Type: schema.InvalidFilter}) {
+			t.Errorf("%s: got %v, %v", bad, found, err)
+		}
+	}
+	if found, err := filter.ParseAcross(nil, `nothing pr`, schema.Standard()); err != nil || len(found) != 0 {
+		t.Errorf("no types: %v, %v", found, err)
+	}
 }

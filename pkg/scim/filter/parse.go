@@ -23,6 +23,15 @@ func Parse(t *schema.Type, text string, c schema.Compat) (Expr, error) {
 	if err := p.fit(); err != nil {
 		return nil, err
 	}
+	x, err := p.whole()
+	if b, ok := x.(constant); ok {
+		x = b.node(t)
+	}
+	return x, err
+}
+
+// whole reads all of the text.
+func (p *parser) whole() (Expr, error) {
 	x, err := p.or()
 	if err != nil {
 		return nil, err
@@ -79,6 +88,7 @@ type parser struct {
 	elem   *schema.Path // inside brackets: the attribute before them
 	compat schema.Compat
 	code   schema.Code
+	absent *absences // not nil: what this type does not have is without a value, see ParseAcross
 }
 
 func (p *parser) fault(what string) error {
@@ -139,7 +149,7 @@ func (p *parser) or() (Expr, error) {
 	for err == nil && p.keyword("or") {
 		var r Expr
 		r, err = p.and()
-		l = Or{l, r}
+		l = or(l, r)
 	}
 	return l, err
 }
@@ -149,7 +159,7 @@ func (p *parser) and() (Expr, error) {
 	for err == nil && p.keyword("and") {
 		var r Expr
 		r, err = p.term()
-		l = And{l, r}
+		l = and(l, r)
 	}
 	return l, err
 }
@@ -159,7 +169,7 @@ func (p *parser) term() (Expr, error) {
 	if p.keyword("not") {
 		if p.space(); p.take('(') {
 			x, err := p.group()
-			return Not{x}, err
+			return not(x), err
 		}
 		p.pos = from // an attribute may be called so
 	}
@@ -203,6 +213,9 @@ func (p *parser) comparison() (Expr, error) {
 	}
 	path, err := p.resolve(w)
 	if err != nil {
+		if path == (schema.Path{}) && p.excuses(err) {
+			return p.void()
+		}
 		return nil, err
 	}
 	if p.elem == nil && p.take('[') {
@@ -219,7 +232,7 @@ func (p *parser) resolve(w string) (schema.Path, error) {
 			return path, nil
 		}
 		if path.Sub = path.Attr.Sub(w); path.Sub == nil {
-			return path, schema.Invalid(p.code, path.Key()+"["+w+"]", "no such sub-attribute")
+			return schema.Path{}, schema.Invalid(p.code, path.Key()+"["+w+"]", "no such sub-attribute")
 		}
 		return path, searchable(path, p.code)
 	}
@@ -297,10 +310,13 @@ func (p *parser) valuePath(path schema.Path) (Expr, error) {
 		if err != nil {
 			return nil, err
 		}
-		x = And{x, y}
+		x = and(x, y)
 	}
 	if !path.Attr.MultiValued {
-		return And{Present{path}, x}, nil
+		return and(Present{path}, x), nil
+	}
+	if b, ok := x.(constant); ok {
+		return and(b, Present{path}), nil
 	}
 	return Elem{path, x}, nil
 }
@@ -323,7 +339,14 @@ func (p *parser) operator(path schema.Path) (Expr, error) {
 	if err != nil {
 		return nil, err
 	}
-	return p.compare(path, op, v)
+	x, err := p.compare(path, op, v)
+	if err != nil && !secret(path) && p.excuses(err) {
+		return constant(false), nil
+	}
+	if c, ok := x.(Cmp); ok && path.Ext == nil && path.Attr.Name == "meta" && c.Path.Sub.Name == "resourceType" {
+		return constant(c.holds(p.t.Name)), nil // the same for every resource of the type
+	}
+	return x, err
 }
 
 func (p *parser) literal() (any, error) {

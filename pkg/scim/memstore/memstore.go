@@ -103,6 +103,9 @@ func (s *Store) List(_ context.Context, q *scim.Query) (*scim.Page, error) {
 	s.db.mu.RLock()
 	defer s.db.mu.RUnlock()
 	look := q.Select.Plus(filter.Keys(q.Filter)...)
+	for _, k := range q.Sort {
+		look = look.Plus(k.Path.Key())
+	}
 	var found []*scim.Resource
 	for _, row := range s.rows {
 		if r := s.load(row, look); filter.Match(q.Filter, r) {
@@ -110,9 +113,13 @@ func (s *Store) List(_ context.Context, q *scim.Query) (*scim.Page, error) {
 		}
 	}
 	scim.Sort(found, q.Sort)
+	total := len(found)
+	if q.After != nil {
+		found = slices.DeleteFunc(found, func(r *scim.Resource) bool { return !q.After.Before(r, q.Sort) })
+	}
 	from := min(q.Offset, len(found))
 	to := min(from+q.Count, len(found))
-	return &scim.Page{Resources: found[from:to], Total: len(found)}, nil
+	return &scim.Page{Resources: found[from:to], Total: total}, nil
 }
 
 // Create implements scim.Store.

@@ -23,6 +23,13 @@ const (
 	Sensitive     Code = "sensitive"
 )
 
+// The codes of RFC 9865 §2.1.
+const (
+	InvalidCursor Code = "invalidCursor"
+	ExpiredCursor Code = "expiredCursor"
+	InvalidCount  Code = "invalidCount"
+)
+
 // Error is an answer other than success: an HTTP status, a scimType and a detail written for the client's operator.
 // Detail names the attribute and never repeats a value, so that a secret sent in the wrong place is not echoed.
 // RetryAfter, when set, becomes the header of that name (429, 503). Cause is for the log only. errors.Is compares Status and Type with a target *Error; zero fields of the

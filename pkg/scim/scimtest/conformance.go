@@ -40,6 +40,8 @@ func (c *client) conformance(t *testing.T) {
 		{"filters work on every operator", c.filters},
 		{"pages and order are stable", c.paging},
 		{"POST .search is a list", c.search},
+		{"all types are searched at once", c.everything},
+		{"pages are turned by cursor", c.cursors},
 		{"bulk operations are done one by one", c.bulk},
 		{"bulkIds refer backwards, forwards and in circles", c.bulkReferences},
 		{"bulk errors are each operation's own", c.bulkErrors},

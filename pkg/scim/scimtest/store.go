@@ -40,6 +40,7 @@ func StoreSuite(t *testing.T, open func(*testing.T) Backend) {
 		{"a secret stays when a change does not name it", keepsSecrets},
 		{"what was returned can be kept and changed by others", copies},
 		{"pages have a stable order and an honest total", pages},
+		{"a page begins after any place", pagesAfter},
 		{"a filter finds what it finds in memory", filtersLikeMemory},
 		{"sorting orders like memory", sortsLikeMemory},
 		{"Missing names what is not there", resolves},

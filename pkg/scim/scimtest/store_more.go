@@ -140,6 +140,56 @@ func pages(t *testing.T, s *suite) {
 	}
 }
 
+// pagesAfter follows every order through by keysets, once from a place whose resource is gone.
+func pagesAfter(t *testing.T, s *suite) {
+	all := s.populate(t, 11)
+	gone := all[len(all)/2]
+	keys := map[string][]scim.SortKey{"id alone": nil}
+	for _, by := range []string{"userName", "displayName", "name.familyName", "active", "emails", "meta.created", "meta.lastModified", "externalId", schema.EnterpriseURN + ":department", "id"} {
+		path, err := s.user.Resolve(by, schema.InvalidPath)
+		if err != nil {
+			t.Fatal(err)
+		}
+		keys[by], keys[by+", descending"] = []scim.SortKey{{Path: path}}, []scim.SortKey{{Path: path, Desc: true}}
+	}
+	follow := func(about string, sort []scim.SortKey, after *scim.Keyset, want []string) {
+		var got []string
+		for len(got) <= len(all) {
+			rs, total := s.find(t, &scim.Query{Sort: sort, After: after, Count: 7, WantTotal: true, MaxScan: 1000})
+			if total != len(all) {
+				t.Errorf("%s: total %d, want %d: it is that of all pages", about, total, len(all))
+			}
+			if len(rs) == 0 {
+				break
+			}
+			got = append(got, idsOf(rs)...)
+			after = scim.KeysetOf(rs[len(rs)-1], sort)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("by %s: got %v, want %v", about, got, want)
+		}
+	}
+	for about, sort := range keys {
+		scim.Sort(all, sort)
+		follow(about, sort, nil, idsOf(all))
+	}
+	if err := s.b.Users.Delete(t.Context(), gone.ID, scim.Precondition{}); err != nil {
+		t.Fatal(err)
+	}
+	all = slices.DeleteFunc(all, func(r *scim.Resource) bool { return r.ID == gone.ID })
+	for about, sort := range keys {
+		scim.Sort(all, sort)
+		at := scim.KeysetOf(gone, sort)
+		var rest []string
+		for _, r := range all {
+			if at.Before(r, sort) {
+				rest = append(rest, r.ID)
+			}
+		}
+		follow(about+", from one who is gone", sort, at, rest)
+	}
+}
+
 func (s *suite) find(t *testing.T, q *scim.Query) ([]*scim.Resource, int) {
 	t.Helper()
 	page, err := s.b.Users.List(t.Context(), q)

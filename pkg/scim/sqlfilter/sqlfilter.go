@@ -43,6 +43,8 @@ type Column struct {
 	// Convert turns a key into an argument for a column of another type than text, such as uuid. Only eq and ne are
 	// compiled then; not ok means that no row can hold the value.
 	Convert func(key string) (arg any, ok bool)
+	// NotNull says that every row has a value: an index on the column then serves the order and the place where a page begins.
+	NotNull bool
 }
 
 // Child is a table with the elements of a multi-valued attribute.
@@ -318,11 +320,92 @@ func (c *Compiler) Order(keys []scim.SortKey, tie string) (order string, ok bool
 			return "", false
 		}
 		order += col.Expr
-		if k.Desc {
+		switch {
+		case k.Desc && col.NotNull:
+			order += " desc, "
+		case k.Desc:
 			order += " desc nulls first, "
-		} else {
+		case col.NotNull:
+			order += ", "
+		default:
 			order += " nulls last, "
 		}
 	}
 	return order + tie, true
+}
+
+// After compiles the place where a page begins: the condition that a row comes after it in the order Order writes for the same
+// keys and tie. Its placeholders begin with $offset+1. It is not ok when Order is not, or a value has no place in its column.
+func (c *Compiler) After(at *scim.Keyset, keys []scim.SortKey, tie string, offset int) (where string, args []any, ok bool) {
+	w := writer{c: c, offset: offset}
+	if !w.after(at, keys, 0, tie) {
+		return "", nil, false
+	}
+	return w.b.String(), w.args, true
+}
+
+// after writes the condition for the keys from the i-th on.
+func (w *writer) after(at *scim.Keyset, keys []scim.SortKey, i int, tie string) bool {
+	if i == len(keys) {
+		w.put("(", tie, " > ", w.arg(at.ID), ")")
+		return true
+	}
+	col, known := w.c.Columns[keys[i].Path.String()]
+	if !known || i >= len(at.Values) || col.Convert != nil {
+		return false
+	}
+	v := at.Values[i]
+	if v == nil {
+		if col.NotNull {
+			return false
+		}
+		w.put("(")
+		if keys[i].Desc { // nulls came first: every value is after them
+			w.put(col.Expr, " is not null or ")
+		}
+		w.put("(", col.Expr, " is null and ")
+		if !w.after(at, keys, i+1, tie) {
+			return false
+		}
+		w.put("))")
+		return true
+	}
+	arg, fits := w.c.keyArg(keys[i].Path, col, v)
+	if !fits {
+		return false
+	}
+	n := w.arg(arg)
+	reach, past := " >= ", " > "
+	if keys[i].Desc {
+		reach, past = " <= ", " < "
+	}
+	// The first half is a range on an index; the second leaves out what of its first value was shown.
+	w.put("((", col.Expr, reach, n, " and (", col.Expr, past, n, " or ")
+	if !w.after(at, keys, i+1, tie) {
+		return false
+	}
+	w.put("))")
+	if !keys[i].Desc && !col.NotNull {
+		w.put(" or ", col.Expr, " is null")
+	}
+	w.put(")")
+	return true
+}
+
+// keyArg is a value of a Keyset as the column holds it.
+func (c *Compiler) keyArg(p schema.Path, col Column, v any) (any, bool) {
+	switch v := v.(type) {
+	case string:
+		return v, !col.Time && (c.Fold == nil || p.Leaf().CaseExact) // a key of another folding is not to be had from this one
+	case bool:
+		if c.Dialect == SQLite {
+			return map[bool]int64{true: 1}[v], true
+		}
+		return v, true
+	case int64:
+		return v, true
+	case time.Time:
+		return v.UnixMicro(), col.Time
+	}
+	return nil, false
 }

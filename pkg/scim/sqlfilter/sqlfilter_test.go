@@ -141,3 +141,44 @@ func TestAnOrderNeedsColumns(t *testing.T) {
 		}
 	}
 }
+
+func TestAPageBeginsAfterAPlace(t *testing.T) {
+	typ := userType(t)
+	key := func(by string, desc bool) []scim.SortKey {
+		p, err := typ.Resolve(by, schema.InvalidPath)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return []scim.SortKey{{Path: p, Desc: desc}}
+	}
+	c := compiler(sqlfilter.PostgreSQL)
+	un := c.Columns["userName"]
+	un.NotNull = true
+	c.Columns["id"] = un
+	for _, w := range []struct {
+		about string
+		keys  []scim.SortKey
+		value []any
+		want  string
+	}{
+		{"id alone", nil, nil, "(u.id > $4)"},
+		{"a value", key("userName", false), []any{"a"}, "((u.un >= $4 and (u.un > $4 or (u.id > $5))) or u.un is null)"},
+		{"a value, down", key("userName", true), []any{"a"}, "((u.un <= $4 and (u.un < $4 or (u.id > $5))))"},
+		{"no value", key("userName", false), []any{nil}, "((u.un is null and (u.id > $4)))"},
+		{"no value, down", key("userName", true), []any{nil}, "(u.un is not null or (u.un is null and (u.id > $4)))"},
+		{"a column without nulls", key("id", false), []any{"a"}, "((u.un >= $4 and (u.un > $4 or (u.id > $5))))"},
+	} {
+		got, args, ok := c.After(&scim.Keyset{Values: w.value, ID: "i"}, w.keys, "u.id", 3)
+		if !ok || got != w.want || args[len(args)-1] != "i" {
+			t.Errorf("%s: got %q, %v, %v; want %q", w.about, got, args, ok, w.want)
+		}
+	}
+	for about, keys := range map[string][]scim.SortKey{"no column": key("title", false), "a list": key("emails", false)} {
+		if got, _, ok := c.After(&scim.Keyset{Values: []any{"a"}, ID: "i"}, keys, "u.id", 0); ok {
+			t.Errorf("%s: %s", about, got)
+		}
+	}
+	if got, _, ok := c.After(&scim.Keyset{Values: []any{nil}, ID: "i"}, key("id", false), "u.id", 0); ok {
+		t.Errorf("no value where every row has one: %s", got)
+	}
+}

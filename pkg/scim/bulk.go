@@ -261,6 +261,13 @@ func (q request) aim(op *operation, path string) error {
 		return schema.Invalid(schema.InvalidValue, "path", "want the path of an endpoint or of a resource, without a query")
 	}
 	seg, err := split(path)
+	if err == nil && len(seg) == 1 && seg[0] == "Me" && q.s.cfg.Me != nil {
+		t, id, err := q.me()
+		if err != nil {
+			return err
+		}
+		seg = []string{strings.Trim(t.Endpoint, "/"), id}
+	}
 	if err != nil || len(seg) == 0 || q.s.at[seg[0]] == nil {
 		return &Error{Status: http.StatusNotFound, Attr: "path", Detail: "path: no such endpoint"}
 	}

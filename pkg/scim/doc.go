@@ -10,6 +10,7 @@
 //	POST   /{Type}            create                                                  RFC 7644 §3.3
 //	POST   /Bulk              many of those, with references among them               RFC 7644 §3.7
 //	GET PUT PATCH DELETE /{Type}/{id}   with If-Match and If-None-Match               RFC 7644 §3.4.1, §3.5, §3.6, §3.14
+//	GET PUT PATCH DELETE /Me            whoever the token is bound to, see Config.Me   RFC 7644 §3.11
 //	GET    /ServiceProviderConfig /ResourceTypes /Schemas                             RFC 7644 §4
 //
 // The engine knows the schemas and the protocol, so a store need not: it sees canonical resources, a filter as a typed
@@ -24,5 +25,5 @@
 // Where a preset leaves a rule, the field says which.
 //
 // To begin, see the example of NewServer; package memstore is a Store to read, package scimtest judges yours
-// (StoreSuite) and your server (Run). Not offered yet, and answered with 501: /Me.
+// (StoreSuite) and your server (Run).
 package scim

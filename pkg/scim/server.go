@@ -26,6 +26,9 @@ type Config struct {
 	Limits Limits
 	Log    *slog.Logger // nil: slog.Default
 
+	// Me says which resource /Me stands for (RFC 7644 §3.11): the name of its type and its id, which is empty for a principal
+	// that is no resource (403). An error is answered like one of a store's. Nil: /Me is answered with 501.
+	Me func(context.Context, *Principal) (typ, id string, err error)
 	// Cursor is for paging by cursor (RFC 9865).
 	Cursor CursorConfig
 	// Now gives the time for what expires; nil means time.Now.
@@ -224,7 +227,7 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request) (*response, erro
 	case len(seg) == 1 && seg[0] == ".search":
 		return q.everything(method, "POST", q.search)
 	case len(seg) == 1 && seg[0] == "Me":
-		return nil, &Error{Status: http.StatusNotImplemented, Detail: "this server does not offer this endpoint"}
+		return q.self(method)
 	}
 	return nil, &Error{Status: http.StatusNotFound, Detail: "no such endpoint"}
 }
@@ -284,13 +287,7 @@ func (q request) resource(t *resourceType, method string, rest []string) (*respo
 	case len(rest) == 1 && rest[0] == ".search":
 		allow = map[string]func() (*response, error){"POST": func() (*response, error) { return q.search([]*resourceType{t}, false) }}
 	case len(rest) == 1:
-		id := rest[0]
-		allow = map[string]func() (*response, error){
-			"GET":    func() (*response, error) { return q.get(t, id) },
-			"PUT":    func() (*response, error) { return q.put(t, id) },
-			"PATCH":  func() (*response, error) { return q.patch(t, id) },
-			"DELETE": func() (*response, error) { return q.delete(t, id) },
-		}
+		allow = q.verbs(t, rest[0])
 	default:
 		return nil, &Error{Status: http.StatusNotFound, Detail: "no such endpoint"}
 	}
@@ -302,6 +299,50 @@ func (q request) resource(t *resourceType, method string, rest []string) (*respo
 		return nil, err
 	}
 	return handle()
+}
+
+// verbs are what can be done with one resource.
+func (q request) verbs(t *resourceType, id string) map[string]func() (*response, error) {
+	return map[string]func() (*response, error){
+		"GET":    func() (*response, error) { return q.get(t, id) },
+		"PUT":    func() (*response, error) { return q.put(t, id) },
+		"PATCH":  func() (*response, error) { return q.patch(t, id) },
+		"DELETE": func() (*response, error) { return q.delete(t, id) },
+	}
+}
+
+// self answers /Me: what is answered is the resource under its own location.
+func (q request) self(method string) (*response, error) {
+	if q.s.cfg.Me == nil {
+		return nil, &Error{Status: http.StatusNotImplemented, Detail: "this server does not know who /Me is"}
+	}
+	if verbs := q.verbs(nil, ""); verbs[method] == nil {
+		return nil, q.notAllowed(verbs)
+	}
+	t, id, err := q.me()
+	if err != nil {
+		return nil, err
+	}
+	if err := q.may(t, method == http.MethodGet); err != nil {
+		return nil, err
+	}
+	return q.verbs(t, id)[method]()
+}
+
+// me finds the resource the principal is.
+func (q request) me() (*resourceType, string, error) {
+	typ, id, err := q.s.cfg.Me(q.ctx(), q.p)
+	if err != nil {
+		return nil, "", err
+	}
+	if id == "" {
+		return nil, "", &Error{Status: http.StatusForbidden, Detail: "this token is bound to no resource"}
+	}
+	t := q.s.named[typ]
+	if t == nil {
+		return nil, "", fmt.Errorf("no resource type %q, which Config.Me named", typ)
+	}
+	return t, id, nil
 }
 
 // everything searches all types the principal may use (RFC 7644 §3.4.2.1).

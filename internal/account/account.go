@@ -36,6 +36,7 @@ type Person struct {
 
 	HoldUntil time.Time // ways added or removed before this are pending (24 h after a reset)
 	Dispute   *Dispute  // set when the owner said "this was not me"
+	Alerts    []Alert   // what identity providers said is wrong; those whose time is up may stand among them
 	Created   time.Time
 	Updated   time.Time
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/regain-id/regain/internal/event"
 	"github.com/regain-id/regain/internal/limit"
 	"github.com/regain-id/regain/internal/message"
+	"github.com/regain-id/regain/internal/method"
 	"github.com/regain-id/regain/internal/policy"
 	"github.com/regain-id/regain/internal/reset"
 	"github.com/regain-id/regain/internal/session"
@@ -79,6 +80,8 @@ type Store interface {
 	Receivers
 	// KeepStaff notes that a page for staff is about to be shown in a session, and reports whether it may be.
 	KeepStaff(ctx context.Context, session string, now time.Time) (bool, error)
+	// UpdatePerson runs change on a person and their methods and commits them with the events. fault.NotFound.
+	UpdatePerson(ctx context.Context, id, connector string, change func(*account.Person, *[]method.Method) ([]event.Event, error)) (*account.Person, error)
 	// Record writes facts that come with no other change.
 	Record(ctx context.Context, events ...event.Event) error
 }
@@ -128,7 +131,7 @@ const (
 const (
 	maxSearches = 120
 	maxLooks    = 60
-	maxChanges  = 30 // of apps and receivers
+	maxChanges  = 30 // of apps and receivers, and of what providers said of people
 	maxTests    = 10
 	inTime      = 10 * time.Minute
 	maxRefusals = 6 // are written down in an hour; the page comes always
@@ -158,6 +161,8 @@ func (c *rooms) all() []room {
 		{method: get, path: PathSearch, least: staff.Helpdesk, staff: c.search},
 		{method: post, path: PathSearch, least: staff.Helpdesk, staff: c.find},
 		{method: get, path: PathPeople + "{id}", least: staff.Helpdesk, staff: c.person},
+		{method: post, path: PathPeople + "{id}/alert/confirm", least: staff.Helpdesk, staff: c.judgeAlert(true)},
+		{method: post, path: PathPeople + "{id}/alert/lift", least: staff.Helpdesk, staff: c.judgeAlert(false)},
 		{method: get, path: PathAttempts + "{reference}", least: staff.Helpdesk, staff: c.attempt},
 		{method: get, path: PathApps, least: staff.Administrator, staff: c.apps},
 		{method: get, path: PathApps + "/{key}", least: staff.Administrator, staff: c.app},

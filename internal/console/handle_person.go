@@ -92,6 +92,7 @@ func (c *rooms) personPage(ctx context.Context, p *account.Person) (*PersonPage,
 			v.Dispute.Reference = a.Reference
 		}
 	}
+	v.Alerts = alertsOf(p, now)
 	for _, k := range ready.Ways {
 		v.Ways = append(v.Ways, wayOf(k, connectors))
 	}

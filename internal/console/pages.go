@@ -121,6 +121,7 @@ type PersonPage struct {
 	Since     time.Time
 	HoldUntil time.Time // zero: nothing rests
 	Dispute   *Dispute
+	Alerts    []Alert
 	Ready     *reset.Readiness
 	Ways      []Way
 	Groups    []GroupOf
@@ -149,6 +150,8 @@ func (v PersonPage) WhyNot() message.Message {
 		return message.Key("console.ready.action")
 	case "protected":
 		return message.Key("console.ready.protected")
+	case "alerted":
+		return message.Key("console.ready.alerted")
 	case "never_registered":
 		return message.Key("console.ready.never_registered")
 	case "resting":

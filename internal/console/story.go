@@ -6,11 +6,13 @@ import (
 	"strings"
 	"time"
 
+	"github.com/regain-id/regain/internal/account"
 	"github.com/regain-id/regain/internal/event"
 	"github.com/regain-id/regain/internal/message"
 	"github.com/regain-id/regain/internal/method"
 	"github.com/regain-id/regain/internal/policy"
 	"github.com/regain-id/regain/internal/reset"
+	"github.com/regain-id/regain/internal/session"
 )
 
 // Entry is one event in plain words.
@@ -76,6 +78,8 @@ func whoWords(actor, about string, names, connectors map[string]string) message.
 			return message.Key("console.who.staff", "Name", names[id])
 		}
 		return message.Key("console.who.somebody")
+	case "idp":
+		return message.Key("console.who.idp", "Provider", id)
 	case "connector":
 		if name := connectors[id]; name != "" {
 			return message.Key("console.who.connector", "Name", name)
@@ -95,13 +99,16 @@ func whoWords(actor, about string, names, connectors map[string]string) message.
 
 // whyKnown are the words events give as a reason that have a sentence of their own; others are shown as they are.
 var whyKnown = []string{
-	"nobody", "held", "never_registered", "kind", "budget", "disabled", "not_in_scope", "action", "network", "protected",
+	"nobody", "held", "never_registered", "kind", "budget", "disabled", "not_in_scope", "action", "network", "protected", "alerted",
 	"time", "not_me", "refusals", "none", "ambiguous", "several", "moved", "taken",
 	"signed_out", "replaced", "idp", "elsewhere", "other", "renamed",
 }
 
 // whyNobody are the words for why an account of a provider is nobody's here.
 var whyNobody = []string{"provider", "unknown", "several", "inactive", "tied", "issuer", "other"}
+
+// signals are what identity providers say.
+var signals = []string{string(session.SessionsRevoked), string(session.CredentialCompromise), string(session.AccountDisabled), string(session.AccountEnabled)}
 
 // details are what else an event tells that helps somebody on the telephone. What stands in an event and not here is for
 // whoever reads the audit log.
@@ -126,6 +133,15 @@ func details(e event.Event) (out []message.Message) {
 		out = append(out, message.Message{Key: "console.why." + why})
 	} else if why != "" {
 		add("console.why.word", "Word", why)
+	}
+	if s := text(e, "signal"); slices.Contains(signals, s) {
+		out = append(out, message.Message{Key: "console.signal." + s}, message.Message{Key: "console.signal.effect." + text(e, "effect")})
+	}
+	switch account.AlertKind(text(e, "alert")) {
+	case account.Compromised:
+		add("console.signal.credential_compromise")
+	case account.Disabled:
+		add("console.signal.account_disabled")
 	}
 	if n, is := number(e, "tries"); is && e.Type == event.ProofWrong {
 		add("console.detail.tries", "Tries", n)

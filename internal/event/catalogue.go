@@ -88,6 +88,11 @@ const (
 	BrowserTrusted   Type = "browser.trusted"
 	BrowserForgotten Type = "browser.forgotten"
 
+	SignalReceived Type = "signal.received"
+	SignalFlooded  Type = "signal.flooded"
+	AlertConfirmed Type = "alert.confirmed"
+	AlertLifted    Type = "alert.lifted"
+
 	RegistrationSnoozed  Type = "registration.snoozed"
 	RegistrationReviewed Type = "registration.reviewed"
 	RegistrationRefused  Type = "registration.refused"
@@ -184,6 +189,12 @@ var Catalogue = map[Type]Entry{
 	SessionEnded:     {About: "a session ended: signed out here, at the identity provider, or elsewhere by the person"},
 	BrowserTrusted:   {Routes: []Route{RouteNotice}, About: "a person said that they trust a browser"},
 	BrowserForgotten: {About: "a trusted browser is trusted no more"},
+
+	// None of them goes on to receivers: two systems that tell each other what they heard would never stop.
+	SignalReceived: {About: "an identity provider said that somebody's sessions, credentials or account there are not to be trusted, or are again"},
+	SignalFlooded:  {Routes: []Route{RouteSecurity}, About: "an identity provider shut so many accounts at once that no more are kept from resetting"},
+	AlertConfirmed: {About: "staff confirmed what an identity provider said; it holds until they lift it"},
+	AlertLifted:    {About: "staff lifted what an identity provider said"},
 
 	RegistrationSnoozed:  {About: "a person put off registering"},
 	RegistrationReviewed: {About: "a person said that their ways are still right"},

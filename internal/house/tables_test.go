@@ -32,6 +32,7 @@ var endRules = map[string]string{
 	"recovery_codes":  "cascade",
 	"registrations":   "cascade",
 	"sessions":        "epoch",
+	"signal_counts":   "cascade",
 	"stream_subjects": "cascade",
 	"writes":          "attempt",
 }

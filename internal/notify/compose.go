@@ -127,6 +127,7 @@ const (
 	KindNotAvailable Reason = "kind_not_available" // Cannot.Kind was asked for
 	Disabled         Reason = "disabled"
 	Paused           Reason = "paused"
+	Alerted          Reason = "alerted"
 	NotInScope       Reason = "not_in_scope"
 	NotThisAction    Reason = "action"
 	NotThisNetwork   Reason = "network"
@@ -153,7 +154,7 @@ func CannotLetter(e Envelope, c Cannot) Letter {
 		why = message.Key("mail.cannot.reason.kind_not_available", "Kind", kindName(c.Kind))
 	case HeldUntil:
 		why = message.Key("mail.cannot.reason.held_until", "Until", c.Until)
-	case NeverRegistered, TooFew, Disabled, Paused, NotThisAction, NotThisNetwork, Protected, NoAccount:
+	case NeverRegistered, TooFew, Disabled, Paused, Alerted, NotThisAction, NotThisNetwork, Protected, NoAccount:
 		why = message.Message{Key: "mail.cannot.reason." + string(c.Reason)}
 	}
 	return Letter{

@@ -77,6 +77,25 @@ func DisputeAlert(e Envelope, d Dispute) Letter {
 	}
 }
 
+// SignalFlood is an identity provider that shuts too many accounts at once.
+type SignalFlood struct {
+	Provider    string
+	People, All int
+}
+
+// SignalFloodAlert tells security staff.
+func SignalFloodAlert(e Envelope, f SignalFlood) Letter {
+	return Letter{
+		ID: e.ID, Lang: e.Lang, To: e.To,
+		Subject: message.Key("mail.signal.flood.subject", "Provider", f.Provider),
+		Lead:    message.Key("mail.signal.flood.lead", "Provider", f.Provider, "People", f.People, "All", f.All),
+		Paragraphs: []message.Message{
+			message.Key("mail.signal.flood.effect"),
+			message.Key("mail.signal.flood.next"),
+		},
+	}
+}
+
 // MethodChange is what happened to a way to prove who somebody is.
 type MethodChange string
 

@@ -325,6 +325,10 @@ func (p *Post) security(ctx context.Context, i event.Item) error {
 	if err != nil {
 		return gone(err)
 	}
+	env := Envelope{ID: "security-" + e.ID, Lang: p.Printer.catalogue.Match(p.Language), To: p.Security}
+	if e.Type == event.SignalFlooded {
+		return p.outcome(i, p.sendMail(ctx, SignalFloodAlert(env, SignalFlood{Provider: data(e, "idp"), People: number(e, "people"), All: number(e, "of")})), true)
+	}
 	who, err := p.Book.Person(ctx, e.Subject)
 	if err != nil {
 		return err
@@ -335,7 +339,7 @@ func (p *Post) security(ctx context.Context, i event.Item) error {
 	}
 	d := p.dispute(e)
 	d.Person = name
-	return p.outcome(i, p.sendMail(ctx, DisputeAlert(Envelope{ID: "security-" + e.ID, Lang: p.Printer.catalogue.Match(p.Language), To: p.Security}, d)), true)
+	return p.outcome(i, p.sendMail(ctx, DisputeAlert(env, d)), true)
 }
 
 func (p *Post) sendMail(ctx context.Context, l Letter) error {
@@ -388,6 +392,12 @@ func discreet(err error) error {
 func data(e event.Event, name string) string {
 	s, _ := e.Data[name].(string)
 	return s
+}
+
+// number returns a count of an event, as JSON reads it; 0 when there is none.
+func number(e event.Event, name string) int {
+	f, _ := e.Data[name].(float64)
+	return int(f)
 }
 
 func (p *Post) origin(e event.Event) Origin {

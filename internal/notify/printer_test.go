@@ -69,7 +69,8 @@ func everything(lang string) (letters map[string]Letter, texts map[string]Text) 
 			letters[fmt.Sprintf("alert %s %v", p, done)] = DisputeAlert(e, x)
 		}
 	}
-	for _, r := range []Reason{NeverRegistered, TooFew, KindNotAvailable, Disabled, Paused, NotInScope, NotThisAction, NotThisNetwork, Protected, HeldUntil, NoAccount, "what nobody knows"} {
+	letters["signal flood"] = SignalFloodAlert(e, SignalFlood{Provider: "corp", People: 21, All: 80})
+	for _, r := range []Reason{NeverRegistered, TooFew, KindNotAvailable, Disabled, Paused, Alerted, NotInScope, NotThisAction, NotThisNetwork, Protected, HeldUntil, NoAccount, "what nobody knows"} {
 		letters["cannot "+string(r)] = CannotLetter(e, Cannot{Reason: r, Kind: "recovery-code", Until: when, Origin: Origin{When: when}, Reference: "KTRW-49MP"})
 	}
 	for _, c := range []MethodChange{MethodAdded, MethodRemoved, MethodChanged, MethodDisabled, MethodLeaving, MethodKept, "other"} {

@@ -180,7 +180,7 @@ func (p *Pages) cannot(r *web.Request, a *reset.Attempt) (web.Page, error) {
 func (p *Pages) cannotPage(a *reset.Attempt, w *reset.Ways) web.Page {
 	v := CannotPage{Running: p.running(a, 2), Resting: ways(w.Resting, false), Reference: a.Reference}
 	switch w.Cannot {
-	case "not_in_scope", "action", "network", "protected":
+	case "not_in_scope", "action", "network", "protected", "alerted":
 		v.Why = append(v.Why, message.Message{Key: "reset.cannot." + w.Cannot})
 	default:
 		v.Why = append(v.Why, message.Key("reset.cannot.too_few", "Needed", w.Needed, "Have", w.Able))

@@ -154,6 +154,8 @@ func whyNot(why string) message.Message {
 		return message.Key("register.denied.protected")
 	case "paused":
 		return message.Key("register.denied.paused")
+	case "alerted":
+		return message.Key("register.denied.alerted")
 	}
 	return message.Key("register.denied.not_in_scope")
 }

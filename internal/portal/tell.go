@@ -18,7 +18,7 @@ var untold = []event.Type{
 	event.AppCreated, event.AppChanged, event.AppDeleted, event.RoleGranted, event.RoleRevoked, event.StaffInvited, event.StaffRefused,
 	event.ConnectorCreated, event.ConnectorChanged, event.ConnectorDeleted, event.PolicyApplied, event.KeyRotated, event.ServeStarted,
 	event.HandoffOpened, event.HandoffEnded, event.HandoffRedeemed, event.HandoffRefused, event.ReceiverCreated, event.ReceiverChanged,
-	event.ReceiverDeleted, event.StreamCreated, event.StreamChanged, event.StreamDeleted, event.SigningRotated, event.SigningWithdrawn,
+	event.ReceiverDeleted, event.SignalFlooded, event.StreamCreated, event.StreamChanged, event.StreamDeleted, event.SigningRotated, event.SigningWithdrawn,
 }
 
 // tell says in words for people what an event is; told is false for one that is not for them.
@@ -114,6 +114,12 @@ func tellOfPerson(e event.Event) (h Happened, told bool) {
 			return Happened{}, false
 		}
 		return say("log-out", "", message.Key("activity.session.ended"))
+	case event.SignalReceived:
+		return tellOfSignal(e)
+	case event.AlertConfirmed:
+		return say("shield-alert", "warn", message.Key("activity.alert.confirmed"))
+	case event.AlertLifted:
+		return say("shield-check", "ok", message.Key("activity.alert.lifted"))
 	case event.BrowserTrusted:
 		return say("monitor", "warn", message.Key("activity.browser.trusted"))
 	case event.BrowserForgotten:
@@ -126,6 +132,24 @@ func tellOfPerson(e event.Event) (h Happened, told bool) {
 		return say("eye", "", message.Key("activity.attempt.viewed"))
 	}
 	return Happened{}, false
+}
+
+// tellOfSignal tells of what an identity provider said, by what it did here.
+func tellOfSignal(e event.Event) (h Happened, told bool) {
+	say := func(icon, tone string, text message.Message) (Happened, bool) {
+		return Happened{Icon: icon, Tone: tone, Text: text}, true
+	}
+	switch word(e, "effect") {
+	case "compromised":
+		return say("shield-alert", "warn", message.Key("activity.signal.compromised"))
+	case "disabled":
+		return say("ban", "warn", message.Key("activity.signal.disabled"))
+	case "cleared":
+		return say("shield-check", "ok", message.Key("activity.signal.cleared"))
+	case "none", "sessions", "braked": // sessions that ended are told one by one
+		return Happened{}, false
+	}
+	return say("log-out", "warn", message.Key("activity.signal.ended"))
 }
 
 // tellOfWays tells of the ways somebody has.

@@ -67,8 +67,8 @@ func (s *Service) owner(st *standing) reset.Owner {
 }
 
 // standing reads it for somebody signed in. fault.Over when they are nobody any more.
-func (s *Service) standing(ctx context.Context, personID string, from netip.Addr) (*standing, error) {
-	p, err := s.Store.Person(ctx, personID)
+func (s *Service) standing(ctx context.Context, sess *session.Session, from netip.Addr) (*standing, error) {
+	p, err := s.Store.Person(ctx, sess.Person)
 	if err != nil {
 		return nil, err
 	}
@@ -93,6 +93,10 @@ func (s *Service) standing(ctx context.Context, personID string, from netip.Addr
 	st.decision = in.Decide(policy.Standing{UserName: p.UserName, Groups: groups, Network: from}, policy.Register)
 	if st.decision.Allowed && p.Paused() {
 		st.decision.Allowed, st.decision.Why = false, "paused"
+	}
+	// Where they signed in it is said that somebody else may have: ways that are added now could be the thief's.
+	if st.decision.Allowed && p.Distrusts(sess.IDP, s.Now()) {
+		st.decision.Allowed, st.decision.Why = false, "alerted"
 	}
 	set := s.Kinds()
 	st.kinds = slices.DeleteFunc(slices.Clone(st.decision.Kinds), func(k method.Kind) bool { return !slices.Contains(set, k) })
@@ -119,7 +123,7 @@ func addr(network string) netip.Addr {
 // Overview returns what somebody signed in is shown of their own ways. Networks are judged by where they signed in from.
 func (s *Service) Overview(ctx context.Context, sess *session.Session) (*Overview, error) {
 	now := s.Now()
-	st, err := s.standing(ctx, sess.Person, addr(sess.Network))
+	st, err := s.standing(ctx, sess, addr(sess.Network))
 	if err != nil {
 		return nil, err
 	}
@@ -240,6 +244,8 @@ func denied(why string) error {
 		return fault.New(fault.Denied, message.Key("register.denied.protected"))
 	case "paused":
 		return fault.New(fault.Denied, message.Key("register.denied.paused"))
+	case "alerted":
+		return fault.New(fault.Denied, message.Key("register.denied.alerted"))
 	}
 	return fault.New(fault.Denied, message.Key("register.denied.not_in_scope"))
 }

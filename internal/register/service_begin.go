@@ -35,7 +35,7 @@ const seedSize = 20
 // the field at fault; fault.Limited when too many codes were asked for.
 func (s *Service) Begin(ctx context.Context, sess *session.Session, o reset.Origin, kind method.Kind, in Input) (*Enrolment, error) {
 	now := s.Now()
-	st, err := s.standing(ctx, sess.Person, o.Addr.Unmap())
+	st, err := s.standing(ctx, sess, o.Addr.Unmap())
 	if err != nil {
 		return nil, err
 	}

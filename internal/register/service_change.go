@@ -16,7 +16,7 @@ import (
 // ready reads the person's standing and returns the error that keeps them from changing anything: fault.Denied by the
 // policy, or ErrStepUp.
 func (s *Service) ready(ctx context.Context, sess *session.Session, o reset.Origin, now time.Time) (*standing, error) {
-	st, err := s.standing(ctx, sess.Person, o.Addr.Unmap())
+	st, err := s.standing(ctx, sess, o.Addr.Unmap())
 	switch {
 	case err != nil:
 		return nil, err
@@ -51,6 +51,8 @@ func (c *Changing) allowed(person string, r policy.Registering, now time.Time) e
 		return over("session")
 	case c.Person.Paused():
 		return denied("paused")
+	case c.Person.Distrusts(c.Session.IDP, now):
+		return denied("alerted")
 	case !steppedUp(c.Session, r, now):
 		return ErrStepUp
 	}

@@ -18,7 +18,7 @@ import (
 // count as they will once they do.
 func (s *Service) Due(ctx context.Context, sess *session.Session, o reset.Origin) (Due, error) {
 	now := s.Now()
-	st, err := s.standing(ctx, sess.Person, o.Addr.Unmap())
+	st, err := s.standing(ctx, sess, o.Addr.Unmap())
 	if err != nil {
 		return Due{}, err
 	}

@@ -17,7 +17,7 @@ type Readiness struct {
 	Registered bool // has a way that could be proved here at all
 	Enabled    bool // the policy lets them
 	Capable    bool // could finish a try now
-	// Why they are not capable: inactive; not_in_scope, action or protected, as the policy says; never_registered; resting,
+	// Why they are not capable: inactive; not_in_scope, action or protected, as the policy says; alerted, as an identity provider says; never_registered; resting,
 	// with From; too_few. "" when they are.
 	Why      string
 	From     time.Time       // when what they have will be enough by itself; zero: never
@@ -65,7 +65,7 @@ func (s *Service) Readiness(ctx context.Context, p *account.Person, action polic
 	now, set := s.Now(), s.set()
 	st := policy.Standing{UserName: p.UserName, Groups: groups}
 	r := &Readiness{Network: rules.Decide(st, action).Why == "network"}
-	r.Decision = anywhere(rules).Decide(st, action)
+	r.Decision = alerted(anywhere(rules).Decide(st, action), p, now)
 	allowed := r.Decision.Kinds
 	r.Decision.Kinds = slices.DeleteFunc(slices.Clone(allowed), func(k method.Kind) bool { return !slices.Contains(set, k) })
 	r.Enabled = r.Decision.Allowed

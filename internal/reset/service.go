@@ -188,7 +188,8 @@ func (s *Service) standing(ctx context.Context, a *Attempt) (*subject, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &subject{person: p, methods: Standing(methods, s.Now()), trusts: trusts, decision: d, corporate: s.Corporate, providers: s.SignIns}, nil
+	now := s.Now()
+	return &subject{person: p, methods: Standing(methods, now), trusts: trusts, decision: d, corporate: s.Corporate, providers: s.trusted(p, now)}, nil
 }
 
 // subject is the person behind an attempt, or nobody, and what the policy asks of them.
@@ -256,7 +257,7 @@ func (s *Service) decide(ctx context.Context, a *Attempt, p *account.Person, gro
 	}
 	set := s.set()
 	d.Kinds = slices.DeleteFunc(slices.Clone(d.Kinds), func(k method.Kind) bool { return !slices.Contains(set, k) })
-	return d, nil
+	return alerted(d, p, s.Now()), nil
 }
 
 // set returns the kinds that are set up here.

@@ -48,7 +48,7 @@ func (s *Service) ProveSignIn(ctx context.Context, attemptID, challengeID string
 	}
 	return s.check(ctx, a, challengeID, now, func(u *subject, a *Attempt, c *Challenge) (*method.Method, error) {
 		m := u.signIn(provider)
-		if c.Kind != method.IDP || person == "" || person != a.Person || !slices.Contains(s.SignIns, provider) || !u.usable(m, now) || !a.Counts(m, u.trusts) {
+		if c.Kind != method.IDP || person == "" || person != a.Person || !slices.Contains(u.providers, provider) || !u.usable(m, now) || !a.Counts(m, u.trusts) {
 			return nil, nil
 		}
 		return m, nil

@@ -19,7 +19,7 @@ type Ways struct {
 	Ways    []Way
 	Resting []Way  // the person's own that do not count yet
 	Shared  []Way  // the person's own that count together with one proved already: the same source brought both
-	Cannot  string // a word when the try cannot be finished: too_few, not_in_scope, action, network, protected
+	Cannot  string // a word when the try cannot be finished: too_few, not_in_scope, action, network, protected, alerted
 }
 
 // Way is one method offered.

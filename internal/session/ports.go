@@ -52,6 +52,15 @@ type Arrivals interface {
 	Person(ctx context.Context, id string) (*account.Person, error)
 }
 
+// Notices acts on what providers say of their accounts.
+type Notices interface {
+	// Hear runs change on the person that an account of a provider is tied to, locked, and commits with it, all of it or
+	// nothing: the notice's key spent until a time, the person, the end of sessions, and the events. first is false, and
+	// nothing happens, when the key was spent before. person is "" when the account is nobody's here: then the key alone is
+	// spent. The closure may run more than once.
+	Hear(ctx context.Context, n *Notice, key []byte, until, now time.Time, change func(*account.Person, Crowd) (Effect, error)) (person string, first bool, err error)
+}
+
 // Browsers keeps trusted browsers.
 type Browsers interface {
 	PutBrowser(ctx context.Context, b *Browser, events ...event.Event) error
@@ -69,6 +78,7 @@ type Store interface {
 	Sessions
 	Arrivals
 	Browsers
+	Notices
 	// Record writes facts that come with no other change.
 	Record(ctx context.Context, events ...event.Event) error
 }

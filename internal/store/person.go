@@ -23,24 +23,24 @@ import (
 
 const (
 	personColumns = `id, version, epoch, connector, coalesce(external_id, ''), user_name, active, display_name, given_name, family_name, language,
-	emails, phones, attrs, hold_until, dispute, created, updated`
+	emails, phones, attrs, hold_until, dispute, alerts, created, updated`
 	selectPerson = `SELECT ` + personColumns + ` FROM people `
 )
 
 // readPerson reads one person; its error is sql.ErrNoRows when there is none.
 func readPerson(row scanner) (*account.Person, error) {
 	p := &account.Person{}
-	var emails, phones, attrs, dispute string
+	var emails, phones, attrs, dispute, alerts string
 	var hold, created, updated int64
 	if err := row.Scan(&p.ID, &p.Version, &p.Epoch, &p.Connector, &p.ExternalID, &p.UserName, &p.Active, &p.DisplayName, &p.GivenName,
-		&p.FamilyName, &p.Language, &emails, &phones, &attrs, &hold, &dispute, &created, &updated); err != nil {
+		&p.FamilyName, &p.Language, &emails, &phones, &attrs, &hold, &dispute, &alerts, &created, &updated); err != nil {
 		return nil, err
 	}
 	p.HoldUntil, p.Created, p.Updated = moment(hold), moment(created), moment(updated)
 	for _, c := range []struct {
 		text string
 		to   any
-	}{{emails, &p.Emails}, {phones, &p.Phones}, {attrs, &p.Attrs}, {dispute, &p.Dispute}} {
+	}{{emails, &p.Emails}, {phones, &p.Phones}, {attrs, &p.Attrs}, {dispute, &p.Dispute}, {alerts, &p.Alerts}} {
 		if c.text == "" {
 			continue
 		}
@@ -57,7 +57,7 @@ func clonePerson(p *account.Person) *account.Person {
 		return nil
 	}
 	c := *p
-	c.Emails, c.Phones, c.Attrs = slices.Clone(p.Emails), slices.Clone(p.Phones), bytes.Clone(p.Attrs)
+	c.Emails, c.Phones, c.Attrs, c.Alerts = slices.Clone(p.Emails), slices.Clone(p.Phones), bytes.Clone(p.Attrs), slices.Clone(p.Alerts)
 	if p.Dispute != nil {
 		d := *p.Dispute
 		d.Methods = slices.Clone(d.Methods)
@@ -92,14 +92,15 @@ func personRow(p *account.Person) ([]any, error) {
 	phones, err2 := jsonOf(p.Phones)
 	attrs, err3 := jsonOf(p.Attrs)
 	dispute, err4 := jsonOf(p.Dispute)
-	var err5 error
+	alerts, err5 := jsonOf(p.Alerts)
+	var err6 error
 	for _, c := range contactRows(p) {
-		err5 = errors.Join(err5, allStorable(c.Value, c.Type))
+		err6 = errors.Join(err6, allStorable(c.Value, c.Type))
 	}
 	row := []any{p.Epoch, p.Connector, present(p.ExternalID), p.UserName, account.Fold(p.UserName), p.Active, p.DisplayName, keyOf(p.DisplayName),
 		p.GivenName, keyOf(p.GivenName), p.FamilyName, keyOf(p.FamilyName), p.Language, emails, phones, attrs,
-		micros(p.HoldUntil), dispute, micros(p.Created), micros(p.Updated)}
-	return row, errors.Join(err1, err2, err3, err4, err5, allStorable(p.ID, p.ExternalID, p.UserName, p.DisplayName, p.GivenName, p.FamilyName, p.Language))
+		micros(p.HoldUntil), dispute, alerts, micros(p.Created), micros(p.Updated)}
+	return row, errors.Join(err1, err2, err3, err4, err5, err6, allStorable(p.ID, p.ExternalID, p.UserName, p.DisplayName, p.GivenName, p.FamilyName, p.Language))
 }
 
 // allStorable refuses text that one engine would take and the other would not: NUL, and what is no UTF-8. fault.Invalid.
@@ -206,7 +207,7 @@ func savePerson(ctx context.Context, t tx, before, after *account.Person, now ti
 	}
 	err = once(ctx, t, statement(`UPDATE people SET version = version + 1, epoch = $3, connector = $4, external_id = $5, user_name = $6,
 			user_name_key = $7, active = $8, display_name = $9, display_name_key = $10, given_name = $11, given_name_key = $12, family_name = $13,
-			family_name_key = $14, language = $15, emails = $16, phones = $17, attrs = $18, hold_until = $19, dispute = $20, created = $21, updated = $22
+			family_name_key = $14, language = $15, emails = $16, phones = $17, attrs = $18, hold_until = $19, dispute = $20, alerts = $21, created = $22, updated = $23
 		WHERE id = $1 AND version = $2`, append([]any{after.ID, after.Version}, row...)...))
 	if err != nil {
 		return false, err
@@ -245,8 +246,8 @@ func (s *Store) CreatePerson(ctx context.Context, p *account.Person, methods []m
 		}
 		if _, err := t.exec(ctx, `INSERT INTO people (id, version, epoch, connector, external_id, user_name, user_name_key, active, display_name,
 				display_name_key, given_name, given_name_key, family_name, family_name_key, language, emails, phones, attrs, hold_until, dispute,
-				created, updated)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)`,
+				alerts, created, updated)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)`,
 			append([]any{p.ID, 1}, row...)...); err != nil {
 			return nil, taken(err)
 		}

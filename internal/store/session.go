@@ -236,32 +236,37 @@ func (s *Store) EndSessions(ctx context.Context, issuer, sid, subject, why strin
 func (s *Store) endSome(ctx context.Context, where, why string, now time.Time, args ...any) (ended int, err error) {
 	err = again(ctx, func() error {
 		return s.transact(ctx, func(t tx) (events []event.Event, err error) {
-			lock := t.lock(lockSession)
-			if lock != "" {
-				lock += " OF s" // what it is joined with stands on the outer side, and is only looked at
-			}
-			found, err := collect(ctx, t, s.readSession, selectSessions+`WHERE `+where+` AND s.ended = 0 AND s.expires > $3 ORDER BY s.id LIMIT $4`+lock,
-				append(args, micros(now), maxSessions)...)
-			if err != nil {
-				return nil, err
-			}
-			for _, k := range found {
-				after := plainSession(k.Session)
-				events = append(events, after.End(why, "system", now)...)
-				save, err := s.saveSession(k, after)
-				if err == nil {
-					err = once(ctx, t, save)
-				}
-				if err != nil {
-					return nil, err
-				}
-			}
-			ended = len(found)
-			return events, nil
+			events, ended, err = s.endIn(ctx, t, where, why, "system", now, args...)
+			return events, err
 		})
 	})
 	if err != nil {
 		return 0, fmt.Errorf("end sessions: %w", err)
 	}
 	return ended, nil
+}
+
+// endIn ends at most maxSessions open sessions inside a transaction and returns the event of each.
+func (s *Store) endIn(ctx context.Context, t tx, where, why, actor string, now time.Time, args ...any) (events []event.Event, ended int, err error) {
+	lock := t.lock(lockSession)
+	if lock != "" {
+		lock += " OF s" // what it is joined with stands on the outer side, and is only looked at
+	}
+	found, err := collect(ctx, t, s.readSession, selectSessions+`WHERE `+where+` AND s.ended = 0 AND s.expires > $3 ORDER BY s.id LIMIT $4`+lock,
+		append(args, micros(now), maxSessions)...)
+	if err != nil {
+		return nil, 0, err
+	}
+	for _, k := range found {
+		after := plainSession(k.Session)
+		events = append(events, after.End(why, actor, now)...)
+		save, err := s.saveSession(k, after)
+		if err == nil {
+			err = once(ctx, t, save)
+		}
+		if err != nil {
+			return nil, 0, err
+		}
+	}
+	return events, len(found), nil
 }

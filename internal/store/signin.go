@@ -87,12 +87,15 @@ func (s *Store) TakeFlow(ctx context.Context, state, cookie []byte, now time.Tim
 	return f, nil
 }
 
+// spendKey touches a row for one caller only.
+const spendKey = `INSERT INTO spent (k, not_after) VALUES ($1, $2)
+	ON CONFLICT (k) DO UPDATE SET not_after = excluded.not_after WHERE spent.not_after <= $3`
+
 // SpendOnce claims a key until a time: true for one caller only. A time that is up claims nothing: the caller refuses as
 // if somebody had been faster.
 func (s *Store) SpendOnce(ctx context.Context, key []byte, until, now time.Time) (bool, error) {
 	if !until.After(now) {
 		return false, nil
 	}
-	return s.hits(ctx, `INSERT INTO spent (k, not_after) VALUES ($1, $2)
-		ON CONFLICT (k) DO UPDATE SET not_after = excluded.not_after WHERE spent.not_after <= $3`, key, micros(until), micros(now))
+	return s.hits(ctx, spendKey, key, micros(until), micros(now))
 }

@@ -41,6 +41,9 @@ func idps(c config.Config) ([]IDP, error) {
 			StepUp:     signin.StepUp{Ask: signin.Ask(i.StepUp.Request), Accept: i.StepUp.Accept, Claim: string(i.StepUp.Claim), MaxAge: i.StepUp.MaxAge.Std(), Prompt: i.StepUp.Prompt},
 			NoPassword: i.NoPassword, Claim: i.Claim, LinkClaim: c.Link.SignIn.Claim, RoleClaims: i.RoleClaims, AccountURL: i.AccountURL, AllowPrivate: i.AllowPrivate,
 		}}
+		if e := i.Events; e.On() {
+			p.Events = &signin.Events{Issuer: e.Issuer, JWKS: e.JWKSURI, Audience: e.Audience, Token: e.Token.Reveal()}
+		}
 		var err error
 		if p.RootCAs, err = authorities(i.CAFile); err != nil {
 			return nil, fmt.Errorf("idps %s: ca_file: %w", i.Name, err)

@@ -195,6 +195,9 @@ type IDP struct {
 	// What is asked for. Default openid and profile. Ask for what link.signin.claim and role_claims need.
 	Scopes []string  `key:"scopes"`
 	StepUp IDPStepUp `key:"step_up"`
+	// What the provider may tell about its people (Shared Signals Framework): sessions that ended there, accounts in other
+	// hands, accounts that are shut. Default none: it is not listened to.
+	Events IDPEvents `key:"events"`
 	// Values of step_up.claim that stand for a sign-in without any password, such as a passkey: with one of them a sign-in
 	// made for it proves who somebody is when they reset their password. Default none: a work sign-in proves nothing.
 	NoPassword []string `key:"no_password"`
@@ -217,6 +220,23 @@ type IDP struct {
 	// Whether the provider's addresses may be private (10.0.0.0/8, loopback, …). Default false: they are refused on connect.
 	AllowPrivate bool `key:"allow_private"`
 }
+
+// IDPEvents is how a provider pushes security events (RFC 8935), to BASE_URL/signin/NAME/events. Give the token to turn it
+// on.
+type IDPEvents struct {
+	// What the provider sends in the Authorization header, after "Bearer ": at least 32 characters. Required.
+	Token Secret `key:"token"`
+	// Who signs the events, to the letter. Default: the provider's issuer.
+	Issuer string `key:"issuer"`
+	// Where the keys are that sign them. Default: as the transmitter's own document says
+	// (/.well-known/ssf-configuration); without such a document, the keys of the provider's ID tokens.
+	JWKSURI string `key:"jwks_uri"`
+	// Who the events must be meant for. Default: base_url.
+	Audience string `key:"audience"`
+}
+
+// On reports whether the provider is listened to.
+func (e IDPEvents) On() bool { return e.Token.Set() }
 
 // IDPStepUp is how a stronger sign-in is asked for, and by what it is recognised. Only the answer counts.
 type IDPStepUp struct {

@@ -44,6 +44,7 @@ func (k *checker) idps(all []IDP) {
 		k.line(key+".key_id", p.KeyID, 256)
 		k.scopes(key+".scopes", p.Scopes)
 		k.stepUp(key, p)
+		k.events(key, p)
 		if !claimName.MatchString(p.Claim) {
 			k.fault(key+".claim", "want a claim such as sub or oid, have %q", p.Claim)
 		} else if slices.Contains(movable, p.Claim) {
@@ -97,6 +98,37 @@ func (k *checker) issuer(key string, p IDP) {
 		k.fault(key+".allow_private", "want true: %s is on this machine and would be refused on connect", u.Host)
 	}
 }
+
+func (k *checker) events(key string, p IDP) {
+	e, at := p.Events, key+".events"
+	if e == (IDPEvents{}) {
+		return
+	}
+	if token := e.Token.Reveal(); len(token) < minEventsToken {
+		k.fault(at+".token", "is required, here or as token_file: at least %d characters that nobody can guess", minEventsToken)
+	} else if strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) || len(token) > 1000 {
+		k.fault(at+".token", "want at most 1000 letters, digits and signs, without spaces: it travels in a header")
+	}
+	for name, address := range map[string]string{"issuer": e.Issuer, "jwks_uri": e.JWKSURI} {
+		if address == "" {
+			continue
+		}
+		u := k.url(at+"."+name, address)
+		if u == nil {
+			continue
+		}
+		if u.Scheme != "https" && !strings.HasPrefix(p.Issuer, "http://") {
+			k.fault(at+"."+name, "want https, have %q", address)
+		}
+		if name == "issuer" && (u.RawQuery != "" || u.Fragment != "") {
+			k.fault(at+"."+name, "want no query and no fragment, have %q", address)
+		}
+	}
+	k.line(at+".audience", e.Audience, 256)
+}
+
+// minEventsToken is the shortest token of a transmitter, in characters.
+const minEventsToken = 32
 
 func (k *checker) scopes(key string, all []string) {
 	if !slices.Contains(all, "openid") {

@@ -55,6 +55,13 @@ func (c *cached[T]) get(ctx context.Context, anew bool) (T, error) {
 
 var errNothing = errors.New("nothing was read yet")
 
+// readSince reports whether the document was read at a time or later.
+func (c *cached[T]) readSince(at time.Time) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return !c.fetched.IsZero() && !c.fetched.Before(at)
+}
+
 func (c *cached[T]) usable(now time.Time) bool {
 	return !c.fetched.IsZero() && now.Sub(c.fetched) < c.life
 }

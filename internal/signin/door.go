@@ -51,6 +51,7 @@ func (d *Door) Mount(s *web.Site) {
 	s.Handle(get, PathSignedOut, d.signedOut)
 	s.Handle(get, PathSignOutThen, d.signOutThen)
 	s.Mount(PathSignIn+"/{idp}/backchannel-logout", http.HandlerFunc(d.backChannel))
+	s.Mount(PathSignIn+"/{idp}/events", http.HandlerFunc(d.hear))
 }
 
 // Session returns the session of the browser; nil when nobody is signed in.

@@ -31,16 +31,24 @@ func newKeySet(now func() time.Time, fetch func(context.Context) ([]jose.JSONWeb
 	return &keySet{cached[[]jose.JSONWebKey]{now: now, fetch: fetch, age: keyAge, life: keyAge, retry: keyRetry}}
 }
 
-var errNoKey = errors.New("no key of the provider verifies the signature")
+// joseAlgorithms are algorithms as the library names them.
+var joseAlgorithms = func() []jose.SignatureAlgorithm {
+	out := make([]jose.SignatureAlgorithm, len(algorithms))
+	for i, a := range algorithms {
+		out[i] = jose.SignatureAlgorithm(a)
+	}
+	return out
+}()
+
+var (
+	errNoKey  = errors.New("no key of the provider verifies the signature")
+	errForged = errors.New("the key that is named does not verify the signature")
+)
 
 // VerifySignature returns what the token says when one of the provider's keys signed it. The caller has decided which
 // algorithms are taken; a key named for another one is not used.
 func (k *keySet) VerifySignature(ctx context.Context, token string) ([]byte, error) {
-	algs := make([]jose.SignatureAlgorithm, len(algorithms))
-	for i, a := range algorithms {
-		algs[i] = jose.SignatureAlgorithm(a)
-	}
-	jws, err := jose.ParseSignedCompact(token, algs)
+	jws, err := jose.ParseSignedCompact(token, joseAlgorithms)
 	if err != nil || len(jws.Signatures) != 1 {
 		return nil, errors.New("no signed token")
 	}
@@ -54,7 +62,7 @@ func (k *keySet) VerifySignature(ctx context.Context, token string) ([]byte, err
 			return payload, nil
 		}
 		if known { // the key is there and does not fit: a forged token, not a rotation
-			break
+			return nil, errForged
 		}
 	}
 	return nil, errNoKey

@@ -28,7 +28,7 @@ const (
 
 // Finding is one thing that was looked at.
 type Finding struct {
-	What  string // discovery, keys, pkce, pushed requests, client, signatures, iss parameter, step-up, sign-out, back-channel
+	What  string // discovery, keys, pkce, pushed requests, client, signatures, iss parameter, step-up, sign-out, back-channel, events
 	Level Level
 	Text  string
 	Fix   string // what to do; "" when there is nothing
@@ -81,7 +81,22 @@ func Look(ctx context.Context, c ProviderConfig) []Finding {
 	if m.BackChannelLogout && !m.BackChannelLogoutSID {
 		out = append(out, Finding{"back-channel", Notice, "without sid: a sign-out there ends every session of the person here", ""})
 	}
-	return out
+	return append(out, p.lookEvents(ctx)...)
+}
+
+// lookEvents reads the keys of what the provider may tell.
+func (p *provider) lookEvents(ctx context.Context) []Finding {
+	if p.Events == nil {
+		return nil // most have no such thing; nothing to say
+	}
+	keys, err := p.readEventKeys(ctx)
+	switch {
+	case err != nil:
+		return []Finding{{"events", Warning, err.Error(), "check events.issuer, or set events.jwks_uri"}}
+	case len(keys) == 0:
+		return []Finding{{"events", Warning, "the key set holds no public signature key that can be used", "RSA keys need 2048 bits"}}
+	}
+	return []Finding{{"events", Fine, fmt.Sprintf("taken from %s, signed with one of %d keys", p.Events.Issuer, len(keys)), ""}}
 }
 
 func (p *provider) lookStepUp(m *metadata) (out []Finding) {

@@ -34,6 +34,7 @@ type provider struct {
 	client *http.Client
 	keys   *keySet
 	about  cached[*metadata]
+	events *keySet // what signs security events; nil when none are taken
 }
 
 func newProvider(c ProviderConfig, now func() time.Time) *provider {
@@ -51,6 +52,11 @@ func newProvider(c ProviderConfig, now func() time.Time) *provider {
 	p := &provider{ProviderConfig: c, now: now, client: client}
 	p.about = cached[*metadata]{now: now, fetch: p.discover, age: metadataAge, life: metadataLife, retry: metadataRetry}
 	p.keys = newKeySet(now, p.readJWKS)
+	if c.Events != nil {
+		e := *c.Events
+		e.Issuer = cmp.Or(e.Issuer, c.Issuer)
+		p.Events, p.events = &e, newKeySet(now, p.readEventKeys)
+	}
 	return p
 }
 
@@ -190,13 +196,18 @@ func (p *provider) getJSON(ctx context.Context, at string, to any) error {
 		return err
 	}
 	if w.StatusCode != http.StatusOK {
-		return fmt.Errorf("answered with status %d", w.StatusCode)
+		return statusError(w.StatusCode)
 	}
 	if err := json.Unmarshal(body, to); err != nil {
 		return errors.New("answered with something that is no JSON of the right form")
 	}
 	return nil
 }
+
+// statusError is an answer that is none.
+type statusError int
+
+func (e statusError) Error() string { return fmt.Sprintf("answered with status %d", int(e)) }
 
 // down is the fault of a provider that does not answer, or answers what cannot be used.
 func down(p *provider, cause error) error {

@@ -11,6 +11,7 @@
 //	GET  /step-up                    goes on with a step-up that a form asked for
 //	POST /signout, GET /signed-out   the session here ends first, then the provider may be told   RP-Initiated Logout 1.0
 //	POST /signin/{idp}/backchannel-logout   the provider says that a session ended                Back-Channel Logout 1.0
+//	POST /signin/{idp}/events        the provider says what is wrong with an account              SSF 1.0, RFC 8935, RFC 8417
 //
 // What an answer proves is read from the ID token alone, never from what was asked for: a provider is free to ignore
 // acr_values (OIDC Core §3.1.2.1). Where to go on stands in the flow row and never in a request.
@@ -86,7 +87,16 @@ type ProviderConfig struct {
 	RoleClaims   []string // claims whose values may make somebody staff; a dot reaches into an object
 	AccountURL   string   // where people see and change their ways at the provider
 	RootCAs      *x509.CertPool
-	AllowPrivate bool // the provider may stand on a private address
+	AllowPrivate bool    // the provider may stand on a private address
+	Events       *Events // what it may tell of its people; nil: nothing
+}
+
+// Events is how a provider pushes security events to us (RFC 8935).
+type Events struct {
+	Issuer   string // who signs them, to the letter; "" means the provider's issuer
+	JWKS     string // where the keys are; "" means as the transmitter's document says, else those of the ID tokens
+	Audience string // who they must be for; "" means Config.Base
+	Token    string // what the transmitter sends as its bearer token
 }
 
 // Provider is what pages show of a provider.
@@ -141,6 +151,11 @@ func New(c Config) (*Door, error) {
 		if d.find(pc.Name) != nil {
 			bad = append(bad, fmt.Errorf("provider %q: there are two", pc.Name))
 		}
+		if pc.Events != nil {
+			e := *pc.Events
+			e.Audience = cmp.Or(e.Audience, c.Base)
+			pc.Events = &e
+		}
 		d.providers = append(d.providers, newProvider(pc, c.Now))
 	}
 	if err := errors.Join(bad...); err != nil {
@@ -182,6 +197,14 @@ func (c *ProviderConfig) check() error {
 	case "", AskNothing, AskACRValues, AskClaimsACR, AskClaimsACRS:
 	default:
 		return fmt.Errorf("ask %q: want acr_values, claims_acr, claims_acrs or none", c.StepUp.Ask)
+	}
+	if e := c.Events; e != nil {
+		if len(e.Token) < minToken {
+			return fmt.Errorf("events: a token of %d characters, want %d or more", len(e.Token), minToken)
+		}
+		if err := errors.Join(checkEndpoint(c.Issuer, e.Issuer), checkEndpoint(c.Issuer, e.JWKS)); err != nil {
+			return fmt.Errorf("events: %w", err)
+		}
 	}
 	for _, v := range slices.Concat(c.StepUp.Accept, c.NoPassword) {
 		if v == "" || strings.Contains(v, "ifpossible") {

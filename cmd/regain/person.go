@@ -27,6 +27,13 @@ func personCommand(environ []string) *cobra.Command {
 		if p.Dispute != nil {
 			fmt.Fprintf(w, "  disputed since %s: some ways do not count (regain person change %s --end-dispute)\n", minute(p.Dispute.At), p.UserName)
 		}
+		for _, x := range p.AlertsAt(now) {
+			until := "until " + minute(x.Until)
+			if !x.Confirmed.IsZero() {
+				until = "confirmed by " + x.By
+			}
+			fmt.Fprintf(w, "  %s says: %s, since %s, %s (regain person change %s --confirm-alerts, --lift-alerts)\n", x.IDP, x.Kind, minute(x.Since), until, p.UserName)
+		}
 		methods, err := a.Store.Methods(cmd.Context(), p.ID)
 		if err != nil {
 			return err
@@ -44,14 +51,27 @@ func personCommand(environ []string) *cobra.Command {
 		}
 		return err
 	})})
-	var end bool
+	var end, confirm, lift bool
 	change := &cobra.Command{Use: "change LOGIN", Short: "Change what staff may change of a person", Args: cobra.ExactArgs(1), RunE: admin(load, func(cmd *cobra.Command, a *app.Admin, args []string) error {
-		if !end {
+		switch {
+		case confirm && lift:
+			return errors.New("--confirm-alerts and --lift-alerts: want one of them")
+		case !end && !confirm && !lift:
 			return errors.New("nothing to change: see --help")
 		}
-		return a.EndDispute(cmd.Context(), args[0])
+		if end {
+			if err := a.EndDispute(cmd.Context(), args[0]); err != nil {
+				return err
+			}
+		}
+		if confirm || lift {
+			return a.JudgeAlerts(cmd.Context(), args[0], confirm)
+		}
+		return nil
 	})}
 	change.Flags().BoolVar(&end, "end-dispute", false, "let the ways that a dispute took out count again")
+	change.Flags().BoolVar(&confirm, "confirm-alerts", false, "keep what identity providers said of the person until it is lifted")
+	change.Flags().BoolVar(&lift, "lift-alerts", false, "end what identity providers said of the person")
 	cmd.AddCommand(change)
 	return cmd
 }

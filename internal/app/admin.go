@@ -200,6 +200,34 @@ func (a *Admin) EndDispute(ctx context.Context, login string) error {
 	return err
 }
 
+// JudgeAlerts confirms everything that identity providers said of a person and that holds now, or lifts it.
+func (a *Admin) JudgeAlerts(ctx context.Context, login string, confirm bool) error {
+	p, err := a.Person(ctx, login)
+	if err != nil {
+		return err
+	}
+	now := a.now()
+	_, err = a.Store.UpdatePerson(ctx, p.ID, "", func(p *account.Person, _ *[]method.Method) (events []event.Event, err error) {
+		for _, alert := range p.AlertsAt(now) {
+			done, typ := false, event.AlertLifted
+			if confirm {
+				done, typ = p.Confirm(alert.IDP, alert.Kind, a.actor, now), event.AlertConfirmed
+			} else {
+				done = p.Lift(alert.IDP, alert.Kind, now)
+			}
+			if done {
+				p.Updated = now
+				events = append(events, event.New(now, typ, a.actor, p.ID, "", event.Success).With("idp", alert.IDP).With("alert", string(alert.Kind)))
+			}
+		}
+		if len(events) == 0 {
+			return nil, fmt.Errorf("%s: no identity provider said anything that is open", login)
+		}
+		return events, nil
+	})
+	return err
+}
+
 // RotateKey makes a new primary key and wraps every person's key by it. It may be interrupted and run again.
 func (a *Admin) RotateKey(ctx context.Context) (id string, rewrapped int, err error) {
 	if id, err = a.ring.Add(a.keys); err != nil {

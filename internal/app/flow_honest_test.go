@@ -24,6 +24,9 @@ func TestSomebodyWhoCannotFinishIsToldHonestlyOnceADay(t *testing.T) {
 		"with another kind": {[]method.Kind{method.SMS}, "email", nil, "", "not set up for your account: code by e-mail", 0},
 		"no phone":          {[]method.Kind{method.Email}, "sms", nil, "", "not set up for your account: code by text message", 1},
 		"disabled":          {[]method.Kind{method.Email}, "email", func(p *account.Person, _ *[]method.Method, now time.Time) { p.Deactivate("connector:hr", now) }, "", "your account is switched off", 1},
+		"shut at work": {[]method.Kind{method.Email}, "email", func(p *account.Person, _ *[]method.Method, now time.Time) {
+			p.Raise("work", account.Disabled, now, now)
+		}, "", "your work sign-in says that your account is disabled", 1},
 		"held": {[]method.Kind{method.Email}, "email", func(_ *account.Person, m *[]method.Method, now time.Time) {
 			(*m)[0].UsableFrom = now.Add(96 * time.Hour)
 		}, "", "count again from", 1},

@@ -57,7 +57,7 @@ func (g *gate) Wake() <-chan struct{} {
 }
 
 // classes are the accounts a stranger must not be able to tell apart, the one that could finish first.
-var classes = []string{"capable", "absent", "disabled", "unregistered", "throttled", "without mail", "protected"}
+var classes = []string{"capable", "absent", "disabled", "unregistered", "throttled", "without mail", "protected", "compromised", "shut at work"}
 
 const classPolicy = `
 protected: {people: [protected@alder.example], deny: true}
@@ -99,6 +99,7 @@ func (w *world) addClasses() map[string]string {
 	kinds := map[string][]method.Kind{
 		"capable": {method.Email, method.SMS, method.RecoveryCode, method.Passkey}, "disabled": {method.Email, method.SMS}, "unregistered": nil,
 		"throttled": {method.Email, method.SMS}, "without mail": {method.SMS}, "protected": {method.Email, method.SMS},
+		"compromised": {method.Email, method.SMS}, "shut at work": {method.Email, method.SMS},
 	}
 	for _, c := range classes {
 		logins[c] = strings.ReplaceAll(c, " ", "-") + "@alder.example"
@@ -110,6 +111,12 @@ func (w *world) addClasses() map[string]string {
 			if _, err := w.srv.Store.UpdatePerson(w.t.Context(), p.ID, "", func(p *account.Person, _ *[]method.Method) ([]event.Event, error) { p.Active = false; return nil, nil }); err != nil {
 				w.t.Fatal(err)
 			}
+		}
+		if kind := map[string]account.AlertKind{"compromised": account.Compromised, "shut at work": account.Disabled}[c]; kind != "" {
+			w.change(p, func(p *account.Person, _ *[]method.Method) []event.Event {
+				p.Raise("work", kind, w.now(), w.now())
+				return nil
+			})
 		}
 	}
 	return logins
@@ -336,7 +343,7 @@ func uniform(t *testing.T, kind store.Kind, workers, sent bool) {
 		}
 	}
 	if workers { // the classes were what they are called: some got a code, the others a reason or nothing
-		for class, codes := range map[string]int{"capable": 1, "disabled": 0, "throttled": 1, "without-mail": 0, "protected": 0, "unregistered": 0} {
+		for class, codes := range map[string]int{"capable": 1, "disabled": 0, "throttled": 1, "without-mail": 0, "protected": 0, "unregistered": 0, "compromised": 1, "shut-at-work": 0} {
 			if n := len(w.codes(class + "@mail.example")); n < codes || codes == 0 && n > 0 {
 				t.Errorf("%s: %d codes by mail", class, n)
 			}

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/regain-id/regain/internal/account"
 	"github.com/regain-id/regain/internal/event"
 	"github.com/regain-id/regain/internal/message"
 	"github.com/regain-id/regain/internal/method"
@@ -89,6 +90,7 @@ func samples() map[string]view {
 	full := person
 	full.Ways, full.More, full.HoldUntil = sampleWays(), true, noon.Add(9*time.Hour)
 	full.Dispute = &Dispute{At: noon, Since: noon.Add(-time.Hour), Reference: "KTRW-49MP"}
+	full.Alerts = []Alert{{Person: "0193-a", IDP: "corp", Kind: account.Compromised, Since: noon, Until: noon.Add(account.AlertLife)}, {Person: "0193-a", IDP: "corp", Kind: account.Disabled, Since: noon, Confirmed: noon}}
 	bare := PersonPage{Name: "Bob", Login: "bob", Since: noon, Ready: &reset.Readiness{Why: "not_in_scope", Decision: policy.Decision{Protected: true}}, Dispute: &Dispute{At: noon, Since: noon}}
 	network := person
 	network.Ready = &reset.Readiness{Registered: true, Enabled: true, Capable: true, Network: true, Together: 2, Decision: ready.Decision}
@@ -119,13 +121,13 @@ func samples() map[string]view {
 		"invite-over":     InviteOverPage{},
 		"hostile-search":  SearchPage{Text: hostile, Searched: true, People: []FoundPerson{{ID: hostile, Name: hostile, Login: hostile}}},
 		"hostile-nothing": SearchPage{Text: hostile, Searched: true},
-		"hostile-person": PersonPage{Name: hostile, Login: hostile, Source: hostile, Since: noon, Ready: &reset.Readiness{Decision: policy.Decision{Rule: hostile}}, Groups: []GroupOf{{Name: hostile}},
+		"hostile-person": PersonPage{Name: hostile, Login: hostile, Source: hostile, Since: noon, Ready: &reset.Readiness{Decision: policy.Decision{Rule: hostile}}, Groups: []GroupOf{{Name: hostile}}, Alerts: []Alert{{Person: hostile, IDP: hostile, Kind: hostile}},
 			Ways: []Way{{Kind: method.TOTP, Label: hostile, Masked: hostile, Source: message.Key("console.root.connector", "Name", hostile)}}, Story: []Entry{{At: noon, Text: message.Key("console.event.code.sent"), Who: message.Key("console.who.staff", "Name", hostile), Reference: hostile}}},
 		"hostile-attempt": AttemptPage{Reference: hostile, What: actionWords(policy.Reset), State: stateWords(reset.Done), Typed: hostile, Network: hostile, Agent: hostile, Started: noon, Expires: noon, Person: &FoundPerson{ID: hostile, Name: hostile}},
 		"hostile-claims":  RefusedPage{Claims: []string{hostile}},
 		"hostile-choose":  InviteChoosePage{Choices: []staff.Choice{{Key: hostile, Source: staff.FromClaim, Claim: hostile, Value: hostile}}},
 	}
-	for _, why := range []string{"inactive", "action", "protected", "never_registered", "resting", "too_few"} {
+	for _, why := range []string{"inactive", "action", "protected", "alerted", "never_registered", "resting", "too_few"} {
 		p := person
 		p.Ready = &reset.Readiness{Why: why, From: noon.Add(time.Hour), Together: 1, Registered: why != "never_registered", Enabled: why != "action", Decision: ready.Decision}
 		all["person-"+why] = p

@@ -77,25 +77,32 @@ func newTeller(t *testing.T, kind store.Kind) *teller {
 	return p
 }
 
-// tells pushes an event about somebody, to a replica, and wants it acknowledged.
-func (p *teller) tells(base, kind, sub string, body map[string]any) {
+// sign makes a security event token of claims.
+func (p *teller) sign(claims map[string]any) string {
 	p.t.Helper()
-	if body == nil {
-		body = map[string]any{}
-	}
-	claims, err := json.Marshal(map[string]any{"iss": p.issuer, "aud": p.base, "jti": uuid.NewString(), "iat": p.now().Unix(),
-		"sub_id": map[string]any{"format": "iss_sub", "iss": p.issuer, "sub": sub}, "events": map[string]any{kind: body}})
+	payload, err := json.Marshal(claims)
 	if err != nil {
 		p.t.Fatal(err)
 	}
 	h := jws.NewHeaders()
 	h.Set(jws.KeyIDKey, "events")      //nolint:errcheck // a text
 	h.Set(jws.TypeKey, "secevent+jwt") //nolint:errcheck // a text
-	set, err := jws.Sign(claims, jws.WithKey(jwa.ES256(), p.key, jws.WithProtectedHeaders(h)))
+	set, err := jws.Sign(payload, jws.WithKey(jwa.ES256(), p.key, jws.WithProtectedHeaders(h)))
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	r, err := http.NewRequestWithContext(p.t.Context(), http.MethodPost, base+"/signin/work/events", strings.NewReader(string(set)))
+	return string(set)
+}
+
+// tells pushes an event about somebody, to a replica, and wants it acknowledged.
+func (p *teller) tells(base, kind, sub string, body map[string]any) {
+	p.t.Helper()
+	if body == nil {
+		body = map[string]any{}
+	}
+	set := p.sign(map[string]any{"iss": p.issuer, "aud": p.base, "jti": uuid.NewString(), "iat": p.now().Unix(),
+		"sub_id": map[string]any{"format": "iss_sub", "iss": p.issuer, "sub": sub}, "events": map[string]any{kind: body}})
+	r, err := http.NewRequestWithContext(p.t.Context(), http.MethodPost, base+"/signin/work/events", strings.NewReader(set))
 	if err != nil {
 		p.t.Fatal(err)
 	}

@@ -36,8 +36,13 @@ import (
 
 func TestTheGuideToSigningInExplainsEveryKey(t *testing.T) {
 	text, _ := guide(t, "sign-in.md")
+	events, _ := guide(t, "ssf.md")
 	var look func(reflect.Type)
 	look = func(s reflect.Type) {
+		text := text
+		if s == reflect.TypeFor[config.IDPEvents]() {
+			text = events // what a provider may say is told there
+		}
 		for f := range s.Fields() {
 			key := f.Tag.Get("key")
 			if !strings.Contains(text, "\n| `"+key+"` |") {

@@ -26,6 +26,7 @@ import (
 //	nginx run, caddy run     is a server that sends people here; so is "js run"
 //	html link, js page       is a link to here, and a script that makes one on somebody else's page
 //	go, ts, py, cs verify    tells a good webhook from a bad one; "http webhook" is a good one, "json webhook" a body
+//	http set, json set       is what a provider pushes here, and what that says
 //	http ssf, http token     is sent to a server of this code by a receiver, and "json event" is what it gets
 //	http app, json app       is sent by an app, and answered so; "text browser" and "text callback" are where the browser goes
 //	json claims              is what the ID token says
@@ -41,7 +42,7 @@ var guideInfos = regexp.MustCompile("^(" + strings.Join([]string{
 	"text request", "json metadata", "json token", "json refused", "sh real", "sh run",
 	"nginx run", "caddy run", "js run", "html link", "js page", "[a-z]+ elsewhere", // links.md
 	"go verify", "ts verify", "py verify", "cs verify", "http webhook", "json webhook", // webhooks.md
-	"http ssf", "http token", "json event", // ssf.md
+	"http ssf", "http token", "json event", "http set", "json set", // ssf.md
 	"http app", "json app", "json claims", "text browser", "text callback", "text demo", "go example", "ts example", // apps.md
 }, "|") + ")$")
 
@@ -120,7 +121,7 @@ const neededKeys = "base_url: https://account.example.org\norganisation: {name: 
 func loadBlock(t *testing.T, block guideBlock) (config.Config, error) {
 	t.Helper()
 	dir := t.TempDir()
-	secretFiles(t, dir, "secrets/directory", "secrets/sms", "secrets/mail", "secrets/idp")
+	secretFiles(t, dir, "secrets/directory", "secrets/sms", "secrets/mail", "secrets/idp", "secrets/idp-events")
 	if strings.Contains(block.text, "secrets/idp.pem") {
 		makeKey(t, dir)
 	}

@@ -36,6 +36,13 @@ func TestAProviderNeedsFourThingsAndTheRestIsDefault(t *testing.T) {
 	if shown := string(Render(c, true)); strings.Contains(shown, "s3cret") || !strings.Contains(shown, "client_secret: (hidden)") {
 		t.Errorf("redacted: got\n%s", shown)
 	}
+	if c.IDPs[0].Events.On() {
+		t.Error("it is listened to without having been asked for")
+	}
+	c, bad = load(t, whole+oneIDP+"    events: {token: the-token-of-the-transmitter-0123456}\n")
+	if len(bad) > 0 || !c.IDPs[0].Events.On() || strings.Contains(string(Render(c, true)), "the-token-of") {
+		t.Errorf("events: faults %q, or the token is shown", bad)
+	}
 	c, bad = load(t, whole+oneIDP, "REGAIN_IDPS__0__STEP_UP__ACCEPT=c1,c2", "REGAIN_IDPS__0__STEP_UP__REQUEST=claims_acrs", "REGAIN_IDPS__0__STEP_UP__CLAIM=acrs")
 	if len(bad) > 0 || !reflect.DeepEqual(c.IDPs[0].StepUp.Accept, []string{"c1", "c2"}) {
 		t.Errorf("from the environment: got %q with faults %q", c.IDPs[0].StepUp.Accept, bad)
@@ -68,6 +75,12 @@ func TestAProviderThatCannotWorkOrIsUnsafeIsRefused(t *testing.T) {
 		{"no claim", start + "https://i.example, claim: 'a b'}", "idps.0.claim: want a claim"},
 		{"roles of no claim", start + "https://i.example, role_claims: ['']}", "idps.0.role_claims.0: want a claim"},
 		{"an attribute nobody has", start + "https://i.example, subject_attribute: nickName}", "idps.0.subject_attribute: want userName, externalId or emails.work"},
+		{"events without a token", start + "https://i.example, events: {audience: x}}", "idps.0.events.token: is required, here or as token_file"},
+		{"a token that can be guessed", start + "https://i.example, events: {token: 0123456789012345678901234567890}}", "idps.0.events.token: is required"},
+		{"a token of two words", start + "https://i.example, events: {token: '0123456789012345 6789012345678901'}}", "idps.0.events.token: want at most 1000"},
+		{"events in clear", start + "https://i.example, events: {token: 01234567890123456789012345678901, issuer: 'http://x.example'}}", "idps.0.events.issuer: want https"},
+		{"an issuer of events with a query", start + "https://i.example, events: {token: 01234567890123456789012345678901, issuer: 'https://x.example/?a'}}", "idps.0.events.issuer: want no query"},
+		{"keys in clear", start + "https://i.example, events: {token: 01234567890123456789012345678901, jwks_uri: 'http://x.example/keys'}}", "idps.0.events.jwks_uri: want https"},
 		{"a page in clear", start + "https://i.example, account_url: 'http://x.example'}", "idps.0.account_url: want https"},
 		{"another way to ask", start + "https://i.example, step_up: {request: amr_values}}", "idps.0.step_up.request: want acr_values"},
 		{"another place", start + "https://i.example, step_up: {claim: scope}}", "idps.0.step_up.claim: want acr"},

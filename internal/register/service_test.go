@@ -602,7 +602,16 @@ rules: [{name: everyone, kinds: [totp, email], networks: [203.0.113.0/24], regis
 	says(t, "somebody protected", err, fault.Denied, "register.denied.protected")
 	w.changePerson(p, func(p *account.Person) { p.Attrs = paused })
 	says(t, "somebody paused", w.reg.Remove(t.Context(), s, from, own.ID), fault.Denied, "register.denied.paused")
-	w.changePerson(p, func(p *account.Person) { p.Attrs, p.Active = nil, false })
+	// Where they signed in it is said that it may be somebody else; another provider says nothing of the kind.
+	w.changePerson(p, func(p *account.Person) { p.Attrs = nil; p.Raise("other", account.Compromised, w.now(), w.now()) })
+	if _, err := w.reg.Begin(t.Context(), s, from, method.TOTP, register.Input{}); err != nil {
+		t.Errorf("somebody of whom another provider speaks: %v", err)
+	}
+	w.changePerson(p, func(p *account.Person) { p.Raise(s.IDP, account.Compromised, w.now(), w.now()) })
+	says(t, "somebody alerted", w.reg.Remove(t.Context(), s, from, own.ID), fault.Denied, "register.denied.alerted")
+	_, err = w.reg.Begin(t.Context(), s, from, method.TOTP, register.Input{})
+	says(t, "somebody alerted", err, fault.Denied, "register.denied.alerted")
+	w.changePerson(p, func(p *account.Person) { p.Attrs, p.Active, p.Alerts = nil, false, nil })
 	if _, err := w.reg.Begin(t.Context(), s, from, method.TOTP, register.Input{}); !fault.Is(err, fault.Over) {
 		t.Errorf("somebody disabled: %v", err)
 	}

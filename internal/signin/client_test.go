@@ -220,6 +220,18 @@ func TestAProviderIsLookedAtWithoutSigningIn(t *testing.T) {
 			t.Errorf("%s: %v, want fine", what, f)
 		}
 	}
+	if f := look("events"); len(f) != 0 {
+		t.Errorf("events: %v, of a provider that may not tell", f)
+	}
+	c.Events = &Events{Token: eventToken}
+	if f := look("events"); len(f) != 1 || f[0].Level != Fine || strings.Contains(f[0].Text, eventToken) {
+		t.Errorf("events: %v, want fine", f)
+	}
+	c.Events.JWKS = o.issuer() + "/none"
+	if f := look("events"); len(f) != 1 || f[0].Level != Warning || f[0].Fix == "" {
+		t.Errorf("events without keys: %v", f)
+	}
+	c.Events = nil
 	if f := look("client"); len(f) != 2 || !strings.Contains(f[1].Text, `"kty":"EC"`) || strings.Contains(f[1].Text, `"d"`) {
 		t.Errorf("client: %v, want the public half of the key", f)
 	}

@@ -304,6 +304,31 @@ func TestASignInWithoutThePasswordIsAFirstProofOfItsOwnPersonOnly(t *testing.T) 
 	})
 }
 
+func TestASignInAtAProviderThatSaysItMayBeSomebodyElsesProvesNothing(t *testing.T) {
+	each(t, func(t *testing.T, kind store.Kind) {
+		b := newBench(t, kind, func(c *reset.Config) { c.SignIns = []string{idp, "partner"} })
+		ada := b.person("ada")
+		if _, err := b.s.UpdatePerson(t.Context(), ada.ID, "", func(p *account.Person, _ *[]method.Method) ([]event.Event, error) {
+			p.Raise(idp, account.Compromised, b.clock, b.clock)
+			return nil, nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		prove := func(provider string) error {
+			a, c := b.start(ada.UserName, method.IDP)
+			return second(b.flow.ProveSignIn(t.Context(), a.ID, c.ID, from, ada.ID, provider))
+		}
+		wrong(t, "there", prove(idp))
+		if err := prove("partner"); err != nil {
+			t.Errorf("at another provider: %v", err)
+		}
+		b.clock = b.clock.Add(account.AlertLife)
+		if err := prove(idp); err != nil {
+			t.Errorf("seven days later: %v", err)
+		}
+	})
+}
+
 func second(_ *reset.Attempt, err error) error { return err }
 
 func TestAfterTheFirstProofThePageOffersAPasskeyOnlyToThoseWhoHaveOne(t *testing.T) {

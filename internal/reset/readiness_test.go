@@ -109,6 +109,12 @@ func TestWhetherSomebodyCouldResetNowAndWhyNot(t *testing.T) {
 		{"from a network only", "rules: [{name: everyone, networks: [10.0.0.0/8]}]", active, []method.Method{has(method.Email, "a@home.example", mine), has(method.SMS, "+12065550100", mine)},
 			reset.Readiness{Registered: true, Enabled: true, Capable: true, Together: 2, Network: true}},
 		{"protected", "protected: {people: [ADA], deny: true}\nrules: [{name: everyone}]", active, nil, reset.Readiness{Why: "protected"}},
+		{"shut at a provider", everyone, account.Person{Active: true, Alerts: []account.Alert{{IDP: "corp", Kind: account.Disabled, Until: noon.Add(time.Minute)}}},
+			[]method.Method{has(method.Email, "a@home.example", mine), has(method.SMS, "+12065550100", mine)}, reset.Readiness{Registered: true, Why: "alerted", Together: 2}},
+		{"shut at a provider until a moment ago", everyone, account.Person{Active: true, Alerts: []account.Alert{{IDP: "corp", Kind: account.Disabled, Until: noon}}},
+			[]method.Method{has(method.Email, "a@home.example", mine), has(method.SMS, "+12065550100", mine)}, reset.Readiness{Registered: true, Enabled: true, Capable: true, Together: 2}},
+		{"one proof would do, and a provider warns", "rules: [{name: x, proofs: {reset: 1}, groups: [x]}, {name: everyone}]", account.Person{Active: true, Alerts: []account.Alert{{IDP: "corp", Kind: account.Compromised, Until: noon.Add(time.Minute)}}},
+			[]method.Method{has(method.Email, "a@home.example", mine)}, reset.Readiness{Registered: true, Enabled: true, Why: "too_few", Together: 1}},
 		{"only what is known elsewhere", everyone, active, []method.Method{has(method.External, "", hr)}, reset.Readiness{Enabled: true, Why: "never_registered"}},
 	} {
 		got := *ready(t, c.rules, c.person, c.methods...)

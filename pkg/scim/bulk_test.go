@@ -51,6 +51,14 @@ func TestBulkAsksForEachOperationWhetherTheTokenMay(t *testing.T) {
 	b.want(401, "", "POST", "/Bulk", inBulk(user))
 }
 
+func TestABulkIDStandsForAResourceOfItsOwnTypeOnly(t *testing.T) {
+	b := newBench(t)
+	user := post("/Users", "u", `{`+userSchemas+`,"userName":"ada"}`)
+	if got := b.want(200, "strict", "POST", "/Bulk", inBulk(user, `{"method":"DELETE","path":"/Groups/bulkId:u"}`, `{"method":"DELETE","path":"/Users/bulkId:u"}`)).states(); got != "201, 400 invalidValue, 204" {
+		t.Errorf("states %s", got)
+	}
+}
+
 func TestBulkPathsAreThoseOfTheServerOnly(t *testing.T) {
 	b := newBench(t)
 	id := b.user("ada").id()

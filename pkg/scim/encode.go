@@ -42,7 +42,7 @@ func (e *encoder) resource(p projection, r *Resource) {
 	first := true
 	e.b.WriteByte('{')
 	e.key(&first, "schemas")
-	e.value(t.Schemas(r))
+	e.value(p.schemas(r))
 	e.key(&first, "id")
 	e.value(r.ID)
 	if path, _ := t.Attr(nil, "externalId"); r.ExternalID != "" && p.shows(path) {

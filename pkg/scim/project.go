@@ -1,6 +1,7 @@
 package scim
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/regain-id/regain/pkg/scim/schema"
@@ -78,6 +79,14 @@ func (p projection) showsSub(path schema.Path) bool {
 		return p.in[full]
 	}
 	return true
+}
+
+// schemas are the URNs of the schemas a resource has values of. An extension of which there are only secrets is not told.
+func (p projection) schemas(r *Resource) []any {
+	return slices.DeleteFunc(p.t.Schemas(r), func(urn any) bool {
+		ext, ok := p.t.ExtensionOf(urn.(string))
+		return ok && !slices.ContainsFunc(ext.Attributes, func(a *schema.Attribute) bool { return !a.Secret() && r.Ext[ext.ID][a.Name] != nil })
+	})
 }
 
 // selection is what a store must load to answer.

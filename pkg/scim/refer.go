@@ -81,7 +81,10 @@ func (q request) lost(refs []patch.Reference) (map[string]bool, error) {
 		}
 		for _, id := range missing {
 			if !q.p.Compat.IgnoreLostMembers {
-				return nil, schema.Invalid(schema.InvalidValue, a.Name+".value", "no such resource: %s", schema.Shown(id))
+				if shown := schema.Shown(id); !a.Secret() && !a.Sub("value").Secret() {
+					return nil, schema.Invalid(schema.InvalidValue, a.Name+".value", "no such resource: %s", shown)
+				}
+				return nil, schema.Invalid(schema.InvalidValue, a.Name+".value", "no such resource")
 			}
 			lost[id] = a.MultiValued // a dangling single value, such as a manager yet to come, is kept
 		}

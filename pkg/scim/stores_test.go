@@ -106,6 +106,38 @@ func TestAStoreThatForgetsItselfCannotLeakASecret(t *testing.T) {
 	}
 }
 
+func TestASchemaOfSecretsOnlyIsNotTold(t *testing.T) {
+	core := &schema.Schema{ID: "urn:x:Box", Attributes: []*schema.Attribute{{Name: "name"},
+		{Name: "owner", Type: schema.Complex, Mutability: schema.WriteOnly, SubAttributes: []*schema.Attribute{{Name: "value"}, {Name: "$ref", Type: schema.Reference, ReferenceTypes: []string{"Box"}}}}}}
+	ext := []schema.Extension{{Schema: &schema.Schema{ID: "urn:x:Lock", Attributes: []*schema.Attribute{{Name: "code", Mutability: schema.WriteOnly}, {Name: "serial", Uniqueness: schema.Server}}}}}
+	typ, err := schema.NewType("Box", core, ext...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv, err := scim.NewServer(scim.Config{BaseURL: "https://x.example", Auth: func(*http.Request) (*scim.Principal, error) { return &scim.Principal{Compat: schema.Standard()}, nil },
+		Types: []scim.ResourceType{{Name: "Box", Endpoint: "/Boxes", Schema: core, Extensions: ext, Store: memstore.New().Type(typ)}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	send := func(body string) string {
+		w := httptest.NewRecorder()
+		srv.ServeHTTP(w, httptest.NewRequest("POST", "/Boxes", strings.NewReader(body)))
+		return w.Body.String()
+	}
+	if got := send(`{"name":"a","urn:x:Lock":{"code":"1234"}}`); strings.Contains(got, "Lock") || !strings.Contains(got, `"name":"a"`) {
+		t.Errorf("%s", got)
+	}
+	if got := send(`{"name":"a","urn:x:Lock":{"code":"1234","serial":"S"}}`); !strings.Contains(got, `"schemas":["urn:x:Box","urn:x:Lock"]`) || strings.Contains(got, "1234") {
+		t.Errorf("%s", got)
+	}
+	if got := send(`{"name":"b","urn:x:Lock":{"serial":"s"}}`); !strings.Contains(got, `"409"`) || !strings.Contains(got, "urn:x:Lock:serial") {
+		t.Errorf("%s", got)
+	}
+	if got := send(`{"name":"c","owner":{"value":"SECRET"}}`); strings.Contains(got, "SECRET") || !strings.Contains(got, "owner.value") {
+		t.Errorf("%s", got)
+	}
+}
+
 func TestAResidualIsFinishedUnderABound(t *testing.T) {
 	typ := userType(t)
 	st := residualStore{memstore.New().Type(typ)}

@@ -229,16 +229,26 @@ func (s *Store) Missing(_ context.Context, ids []string) ([]string, error) {
 	return slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return s.rows[id] != nil }), nil
 }
 
-// unique refuses a value that another resource has in an attribute that must be unique (RFC 7643 §7).
+// unique refuses a value that another resource has in an attribute that must be unique (RFC 7643 §7), of the core schema or an
+// extension.
 func (s *Store) unique(id string, r *scim.Resource) error {
+	paths := make([]schema.Path, 0, len(s.t.Core.Attributes))
 	for _, a := range s.t.Core.Attributes {
-		v, ok := r.Attrs[a.Name].(string)
-		if !ok || a.Uniqueness == schema.None {
+		paths = append(paths, schema.Path{Attr: a})
+	}
+	for _, e := range s.t.Extensions {
+		for _, a := range e.Schema.Attributes {
+			paths = append(paths, schema.Path{Ext: e.Schema, Attr: a})
+		}
+	}
+	for _, p := range paths {
+		v, ok := r.Lookup(p).(string)
+		if !ok || p.Attr.Uniqueness == schema.None {
 			continue
 		}
 		for other, row := range s.rows {
-			if w, ok := row.r.Attrs[a.Name].(string); ok && other != id && a.Key(v) == a.Key(w) {
-				return &scim.ConflictError{Attr: a.Name}
+			if w, ok := row.r.Lookup(p).(string); ok && other != id && p.Attr.Key(v) == p.Attr.Key(w) {
+				return &scim.ConflictError{Attr: p.Key()}
 			}
 		}
 	}

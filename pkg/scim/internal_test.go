@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+	"time"
 )
 
 func TestOperationsComeAfterWhatTheyReferToAndElseInOrder(t *testing.T) {
@@ -66,5 +67,22 @@ func TestOperationsComeAfterWhatTheyReferToAndElseInOrder(t *testing.T) {
 		if seen != n {
 			t.Fatalf("%v: %d operations of %d", needs, seen, n)
 		}
+	}
+}
+
+func TestWhatWasCountedBeforeAWriteIsNotKeptAfterIt(t *testing.T) {
+	var c counts
+	key, now := [32]byte{1}, time.Unix(0, 0)
+	before := c.look(key, now)
+	c.forget()
+	c.keep(key, 5, before.era, now)
+	if got := c.look(key, now); got.ok {
+		t.Errorf("kept: %+v", got)
+	}
+	for i := range 3 * countsAll {
+		c.keep([32]byte{byte(i), byte(i >> 8), 1}, i, c.era, now)
+	}
+	if len(c.by) > countsAll {
+		t.Errorf("%d totals are kept", len(c.by))
 	}
 }

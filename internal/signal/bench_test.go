@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/regain-id/regain/internal/account"
+	"github.com/regain-id/regain/internal/egress"
 	"github.com/regain-id/regain/internal/event"
 	"github.com/regain-id/regain/internal/signal"
 	"github.com/regain-id/regain/internal/store"
@@ -59,14 +60,15 @@ func (w *world) running(more map[string]event.Handler) {
 	for kind, h := range more {
 		handlers[kind] = h
 	}
-	pool := work.New(work.Config{Queue: queue{w.s}, Handlers: handlers, Aside: signal.Kinds, Held: w.svc.Held, Owner: "pool", Now: time.Now, Log: slog.New(slog.NewTextHandler(w.log, nil))})
+	pool := work.New(work.Config{Queue: queue{w.s}, Handlers: handlers, Aside: signal.Kinds, Held: w.svc.Held, Owner: fmt.Sprintf("%p", w), Now: time.Now, Log: slog.New(slog.NewTextHandler(w.log, nil))})
 	var done sync.WaitGroup
 	done.Go(func() { pool.Run(ctx) })
 	w.t.Cleanup(func() { stop(); done.Wait() })
 }
 
 // BenchmarkFromCommitToAcknowledgement measures how long after a reset was committed both receivers have acknowledged all
-// that there is to hear of it: two tokens and a webhook. Resets come evenly, as people do; at least 500 of them.
+// that there is to hear of it: two tokens and a webhook. Resets come evenly, as people do; at least 500 of them. PostgreSQL
+// has two replicas at work.
 func BenchmarkFromCommitToAcknowledgement(b *testing.B) {
 	for _, kind := range storetest.Kinds {
 		b.Run(string(kind), func(b *testing.B) {
@@ -106,6 +108,13 @@ func BenchmarkFromCommitToAcknowledgement(b *testing.B) {
 			}
 			w.clock.walks = true
 			w.running(nil)
+			if kind == store.PostgreSQL { // with a second replica
+				other := *w
+				other.s = storetest.OpenConfig(b, store.Config{URL: address, Ring: storetest.Ring()})
+				other.svc = ok[*signal.Service](b)(signal.New(signal.Config{Base: issuer, Store: other.s, Signing: w.keys, Keys: storetest.Ring(), HTTP: egress.New(egress.Options{Allow: loopback}),
+					Limits: other.s, Now: w.clock.now, Log: slog.New(slog.NewTextHandler(w.log, nil))}))
+				other.running(nil)
+			}
 			committed := map[string]time.Time{}
 			tick := time.NewTicker(time.Second / 25)
 			defer tick.Stop()

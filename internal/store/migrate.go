@@ -63,14 +63,25 @@ func prepare(ctx context.Context, kind Kind, c Config) (fresh bool, err error) {
 	return fresh, err
 }
 
+// up brings the schema up to date. Another process may be at it, too: on SQLite both may begin the same step, and whoever
+// comes second fails in it. What counts is where the schema is, so it goes on from there.
 func up(ctx context.Context, p *goose.Provider, db *sql.DB) error {
-	if _, err := p.Up(ctx); err != nil {
-		// Another process may have been at it: what counts is where the schema is.
-		if have, want, again := versions(ctx, p, db); again != nil || have != want {
+	for try := 0; ; try++ {
+		_, err := p.Up(ctx)
+		if err == nil {
+			return nil
+		}
+		have, want, again := versions(ctx, p, db)
+		switch {
+		case again == nil && have == want:
+			return nil
+		case again != nil || try > len(p.ListSources()): // each step of the other may be met once
 			return fmt.Errorf("migrate: %w", err)
 		}
+		if err := pause(ctx, min(try, maxTries)); err != nil {
+			return err
+		}
 	}
-	return nil
 }
 
 func versions(ctx context.Context, p *goose.Provider, db *sql.DB) (have, want int64, err error) {

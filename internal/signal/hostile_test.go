@@ -323,7 +323,9 @@ func TestC5WhatWaitsIsBounded(t *testing.T) {
 // What a receiver leaves until it is too late is dropped: staff see that, for nobody else will say so.
 func TestC5WhatNobodyFetchesInTimeIsDroppedAndStaffSeeThat(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
-		lost := func(r *client.Receiver, s *client.Stream) { s.Delivery, s.Endpoint, s.Authorization = client.DeliverPoll, "", "" }
+		lost := func(r *client.Receiver, s *client.Stream) {
+			s.Delivery, s.Endpoint, s.Authorization = client.DeliverPoll, "", ""
+		}
 		_, poll := w.stream("poll", "http://127.0.0.1:1/", lost)
 		_, paused := w.stream("paused", "http://127.0.0.1:1/", func(_ *client.Receiver, s *client.Stream) { s.Status = client.StreamPaused })
 		rp := newEar(t, status(202))

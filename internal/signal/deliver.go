@@ -222,11 +222,13 @@ func (s *Service) settle(ctx context.Context, i event.Item, clientID string, cha
 	}
 	switch {
 	case o.class == "":
+		s.lines.ended(i.ID)
 		return nil
 	case o.final || !now.Before(later(born(i), changed).Add(giveUpAfter)):
+		s.lines.ended(i.ID)
 		return event.Dead{Class: o.class, Err: errors.New("not delivered to " + clientID)}
 	}
-	return event.Later{After: max(wait, event.Backoff(i.Tries)), Class: o.class}
+	return event.Later{After: max(wait, event.Backoff(s.lines.failed(i.ID))), Class: o.class}
 }
 
 func later(a, b time.Time) time.Time {

@@ -16,6 +16,30 @@ const maxOfClient = 4
 type lines struct {
 	mu  sync.Mutex
 	all map[string]*line
+	bad map[string]int // deliveries that failed, and how often
+}
+
+// maxBad bounds how many deliveries are remembered to have failed.
+const maxBad = 10_000
+
+// failed notes that a delivery failed, and returns how often it had before. That it was claimed so often does not say that:
+// mostly it let others go first.
+func (l *lines) failed(delivery string) (before int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.bad == nil || len(l.bad) >= maxBad {
+		l.bad = map[string]int{}
+	}
+	before = l.bad[delivery]
+	l.bad[delivery]++
+	return before
+}
+
+// ended forgets a delivery that arrived or was given up.
+func (l *lines) ended(delivery string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.bad, delivery)
 }
 
 type line struct {

@@ -84,6 +84,7 @@ func TestAReceiverOfWebhooksIsRegisteredTestedAndRotated(t *testing.T) {
 		"no key can be made":                                   {"receiver", "create", "店", "--webhook", "https://x.example/"},
 		"are of kind ssf":                                      {"receiver", "change", "siem", "--push-host", "x.example"},
 		`format "name"`:                                        {"receiver", "change", "siem", "--format", "name"},
+		"webhooks are not kept":                                {"receiver", "change", "siem", "--pause"},
 		"nothing to change":                                    {"receiver", "change", "siem"},
 		`no receiver "gone"`:                                   {"receiver", "change", "gone", "--disable"},
 		"want 0s to 720h":                                      {"receiver", "rotate", "siem", "--keep", "1000h"},

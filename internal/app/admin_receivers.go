@@ -179,11 +179,14 @@ func (a *Admin) RotateReceiver(ctx context.Context, key string, keep time.Durati
 }
 
 // PauseReceiver pauses the streams of a receiver, so that what happens is kept for them, or lets them go on. It returns how
-// many it changed.
+// many it changed. Webhooks have no streams, and an error says so: nobody is to believe that what goes out is kept.
 func (a *Admin) PauseReceiver(ctx context.Context, key string, pause bool) (n int, err error) {
 	r, err := a.Receiver(ctx, key)
 	if err != nil {
 		return 0, err
+	}
+	if r.Kind == client.ReceiverWebhook {
+		return 0, errors.New("webhooks are not kept: they go out, or by --disable they do not")
 	}
 	streams, err := a.Store.StreamsOf(ctx, r.ID)
 	if err != nil {

@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/regain-id/regain/internal/account"
-	"github.com/regain-id/regain/internal/egress"
 	"github.com/regain-id/regain/internal/event"
 	"github.com/regain-id/regain/internal/signal"
 	"github.com/regain-id/regain/internal/store"
@@ -109,11 +108,7 @@ func BenchmarkFromCommitToAcknowledgement(b *testing.B) {
 			w.clock.walks = true
 			w.running(nil)
 			if kind == store.PostgreSQL { // with a second replica
-				other := *w
-				other.s = storetest.OpenConfig(b, store.Config{URL: address, Ring: storetest.Ring()})
-				other.svc = ok[*signal.Service](b)(signal.New(signal.Config{Base: issuer, Store: other.s, Signing: w.keys, Keys: storetest.Ring(), HTTP: egress.New(egress.Options{Allow: loopback}),
-					Limits: other.s, Now: w.clock.now, Log: slog.New(slog.NewTextHandler(w.log, nil))}))
-				other.running(nil)
+				w.second(address)
 			}
 			committed := map[string]time.Time{}
 			tick := time.NewTicker(time.Second / 25)

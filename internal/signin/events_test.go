@@ -425,8 +425,8 @@ func TestTheKeysOfEventsAreFoundWhereTheTransmitterSays(t *testing.T) {
 	// Whatever is wrong for a while is not told as if the event were wrong: it would never come again.
 	for name, handle := range map[string]func(http.ResponseWriter, *http.Request) bool{
 		"its document is broken": func(rw http.ResponseWriter, _ *http.Request) bool { rw.WriteHeader(http.StatusBadGateway); return true },
-		"its document is another's": func(rw http.ResponseWriter, _ *http.Request) bool {
-			reply(rw, map[string]any{"issuer": "https://x.example", "jwks_uri": "https://x.example/k"})
+		"its document is another's": func(rw http.ResponseWriter, r *http.Request) bool {
+			reply(rw, map[string]any{"issuer": "https://x.example", "jwks_uri": "http://" + r.Host + "/jwks"})
 			return true
 		},
 		"its document names no keys": func(rw http.ResponseWriter, r *http.Request) bool {

@@ -12,6 +12,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/regain-id/regain/internal/account"
+	"github.com/regain-id/regain/internal/event"
+	"github.com/regain-id/regain/internal/session"
 	"github.com/regain-id/regain/internal/store"
 )
 
@@ -177,6 +180,15 @@ func TestWhatIsNoneOfOurBusinessIsAcknowledgedAndDoesNothing(t *testing.T) {
 			t.Errorf("%s: it touched another provider's person", name)
 		}
 	}
+	// Somebody who signed in when another provider of the configuration had this issuer is none of this one's people.
+	cyd := w.person("cyd@alder.example")
+	tie := &session.Binding{IDP: "former", Key: "sub-cyd", Person: cyd.ID, Issuer: w.op.issuer(), Subject: "sub-cyd", Made: w.clock.now()}
+	if _, err := w.store.Arrive(t.Context(), cyd.ID, tie, "", func(*account.Person) (*session.Session, []event.Event, error) { return nil, nil, nil }); err != nil {
+		t.Fatal(err)
+	}
+	if w.tell(disabled, "sub-cyd", nil); w.now(cyd).Epoch != cyd.Epoch {
+		t.Error("the person of a former provider is shut")
+	}
 	// One of two is of a type we do not know: the other counts.
 	w.tell(disabled, "sub-ada", map[string]any{"events": map[string]any{disabled: map[string]any{}, "https://alder.example/x": map[string]any{}}})
 	if !w.now(w.ada).Barred(w.clock.now()) {
@@ -257,7 +269,7 @@ func TestTheEndpointIsThereOnlyForAProviderThatMayTell(t *testing.T) {
 		t.Errorf("GET: status %d, Allow %q", a.code, a.header.Get("Allow"))
 	}
 	for _, kind := range []string{"", "application/json", "application/x-www-form-urlencoded", "application/jwt", "text/plain; x=application/secevent+jwt"} {
-		a := w.push("partner", "x", func(r *http.Request) { r.Header.Set("Content-Type", kind) })
+		a := w.push("partner", w.ops[1].signSet(w.ops[1].set(caep+"session-revoked", "sub-ada", nil)), func(r *http.Request) { r.Header.Set("Content-Type", kind) })
 		if a.code != http.StatusBadRequest || a.word(t) != "invalid_request" {
 			t.Errorf("%q: status %d", kind, a.code)
 		}

@@ -1,7 +1,6 @@
 package app
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,7 +9,6 @@ import (
 	"time"
 
 	"github.com/regain-id/regain/internal/account"
-	"github.com/regain-id/regain/internal/client"
 	"github.com/regain-id/regain/internal/config"
 	"github.com/regain-id/regain/internal/event"
 	"github.com/regain-id/regain/internal/fault"
@@ -54,111 +52,6 @@ func OpenAdmin(ctx context.Context, c config.Config, actor string, migrate bool)
 
 // Close closes the database.
 func (a *Admin) Close() error { return a.Store.Close() }
-
-// connectorToken makes a connector's bearer token and what is kept of it.
-func connectorToken() (token string, hash []byte) { return keyring.NewToken("rgn_scim") }
-
-// ConnectorSettings are what an operator may set of a connector. An empty one keeps what holds.
-type ConnectorSettings struct {
-	Trust  string // none, one or all
-	Preset string // standard, entra or strict
-	Groups string // yes or no: may its groups select a rule that asks for less
-	Roles  string // yes or no: may its groups make people staff
-}
-
-func (s ConnectorSettings) apply(c *client.Connector) error {
-	c.Trust = cmp.Or(client.Trust(s.Trust), c.Trust)
-	c.Preset = cmp.Or(client.Preset(s.Preset), c.Preset)
-	for _, f := range []struct {
-		name, value string
-		to          *bool
-	}{{"groups", s.Groups, &c.Groups}, {"roles", s.Roles, &c.Roles}} {
-		switch f.value {
-		case "yes", "no":
-			*f.to = f.value == "yes"
-		case "":
-		default:
-			return fmt.Errorf("%s %q: want yes or no", f.name, f.value)
-		}
-	}
-	return c.Check()
-}
-
-// CreateConnector makes a connector and returns its first token, which is shown once.
-func (a *Admin) CreateConnector(ctx context.Context, name string, s ConnectorSettings) (token string, err error) {
-	c := client.Connector{Name: name, Trust: client.TrustOne, Preset: client.PresetStandard}
-	if err := s.apply(&c); err != nil {
-		return "", err
-	}
-	now := a.now()
-	token, hash := connectorToken()
-	c.ID, c.Version, c.Created, c.Updated = newID(), 1, now, now
-	c.Tokens = []client.Token{{ID: newID(), Hash: hash, Created: now}}
-	e := event.New(now, event.ConnectorCreated, a.actor, "", c.ID, event.Success).With("name", c.Name).With("trust", string(c.Trust)).With("preset", string(c.Preset)).With("groups", c.Groups).With("roles", c.Roles)
-	return token, a.Store.CreateConnector(ctx, &c, e)
-}
-
-// ChangeConnector changes a connector's settings and records old and new.
-func (a *Admin) ChangeConnector(ctx context.Context, name string, s ConnectorSettings) error {
-	return a.changeConnector(ctx, name, s.apply)
-}
-
-func (a *Admin) changeConnector(ctx context.Context, name string, change func(*client.Connector) error) error {
-	c, err := a.connector(ctx, name)
-	if err != nil {
-		return err
-	}
-	now := a.now()
-	_, err = a.Store.UpdateConnector(ctx, c.ID, func(c *client.Connector) ([]event.Event, error) {
-		before := *c
-		if err := change(c); err != nil {
-			return nil, err
-		}
-		c.Updated = now
-		e := event.New(now, event.ConnectorChanged, a.actor, "", c.ID, event.Success).With("name", c.Name)
-		for _, d := range []struct{ what, old, new string }{
-			{"trust", string(before.Trust), string(c.Trust)}, {"preset", string(before.Preset), string(c.Preset)}, {"groups", fmt.Sprint(before.Groups), fmt.Sprint(c.Groups)},
-			{"roles", fmt.Sprint(before.Roles), fmt.Sprint(c.Roles)}, {"tokens", fmt.Sprint(len(before.Tokens)), fmt.Sprint(len(c.Tokens))},
-		} {
-			if d.old != d.new {
-				e = e.With(d.what, []string{d.old, d.new})
-			}
-		}
-		return []event.Event{e}, nil
-	})
-	return err
-}
-
-// RotateToken gives a connector a new token beside the one it has; a third drops the oldest.
-func (a *Admin) RotateToken(ctx context.Context, name string) (string, error) {
-	token, hash := connectorToken()
-	now := a.now()
-	return token, a.changeConnector(ctx, name, func(c *client.Connector) error {
-		c.Tokens = append(c.Tokens, client.Token{ID: newID(), Hash: hash, Created: now})
-		if n := len(c.Tokens) - client.MaxTokens; n > 0 {
-			c.Tokens = c.Tokens[n:]
-		}
-		return c.Check()
-	})
-}
-
-// DeleteConnector removes a connector and its tokens. It refuses while people, groups or methods are of it: delete those
-// through it first.
-func (a *Admin) DeleteConnector(ctx context.Context, name string) error {
-	c, err := a.connector(ctx, name)
-	if err != nil {
-		return err
-	}
-	return a.Store.DeleteConnector(ctx, c.ID, event.New(a.now(), event.ConnectorDeleted, a.actor, "", c.ID, event.Success).With("name", name))
-}
-
-func (a *Admin) connector(ctx context.Context, name string) (*client.Connector, error) {
-	c, err := a.Store.ConnectorByName(ctx, name)
-	if err == nil && c == nil {
-		err = fault.Wrap(fault.NotFound, message.Key("error.not_found"), fmt.Errorf("no connector %q", name))
-	}
-	return c, err
-}
 
 // ApplyPolicy reads a policy file and puts it in force.
 func (a *Admin) ApplyPolicy(ctx context.Context, path string) (int64, error) {

@@ -20,7 +20,6 @@ import (
 
 	"github.com/regain-id/regain/internal/adapter/memory"
 	"github.com/regain-id/regain/internal/client"
-	"github.com/regain-id/regain/internal/event"
 	"github.com/regain-id/regain/internal/method"
 	"github.com/regain-id/regain/internal/password"
 	"github.com/regain-id/regain/internal/reset"
@@ -114,7 +113,7 @@ func (d *demo) seed(ctx context.Context, srv *Server) (*demoState, error) {
 	token, hash := connectorToken()
 	c := client.Connector{ID: newID(), Version: 1, Name: "demo", Trust: client.TrustAll, Preset: client.PresetStandard, Groups: true, Created: now, Updated: now,
 		Tokens: []client.Token{{ID: newID(), Hash: hash, Created: now}}}
-	if err := srv.Store.CreateConnector(ctx, &c, event.New(now, event.ConnectorCreated, "system", "", c.ID, event.Success).With("name", c.Name)); err != nil {
+	if err := srv.Store.CreateConnector(ctx, &c, c.Made("system", now)); err != nil {
 		return nil, err
 	}
 	state := &demoState{Token: token, People: cast()}

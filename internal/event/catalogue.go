@@ -65,6 +65,7 @@ const (
 	PersonDeactivated Type = "person.deactivated"
 	PersonReactivated Type = "person.reactivated"
 	PersonDeleted     Type = "person.deleted"
+	PersonRestored    Type = "person.restored"
 	GroupCreated      Type = "group.created"
 	GroupUpdated      Type = "group.updated"
 	GroupDeleted      Type = "group.deleted"
@@ -125,6 +126,10 @@ const (
 	ConnectorCreated Type = "connector.created"
 	ConnectorChanged Type = "connector.changed"
 	ConnectorDeleted Type = "connector.deleted"
+	ConnectorRefused Type = "connector.refused"
+	ConnectorBraked  Type = "connector.braked"
+	ConnectorExpects Type = "connector.expects"
+	ConnectorUndone  Type = "connector.undone"
 	PolicyApplied    Type = "policy.applied"
 	KeyRotated       Type = "key.rotated"
 	ServeStarted     Type = "serve.started"
@@ -167,6 +172,7 @@ var Catalogue = map[Type]Entry{
 	PersonDeactivated: {Routes: []Route{RouteSignal}, About: "a person was disabled; their tries and sessions ended at once"},
 	PersonReactivated: {About: "a disabled person was enabled again"},
 	PersonDeleted:     {About: "a person was deleted"},
+	PersonRestored:    {About: "a person who had been deleted was brought back with what they had, and nothing new"},
 	GroupCreated:      {About: "a group was provisioned"},
 	GroupUpdated:      {About: "a group's name or members changed"},
 	GroupDeleted:      {About: "a group was deleted"},
@@ -226,8 +232,12 @@ var Catalogue = map[Type]Entry{
 	SigningWithdrawn: {About: "a key is not published any more: what it signed is believed by nobody who looks"},
 
 	ConnectorCreated: {About: "a connector was created"},
-	ConnectorChanged: {About: "a connector's trust, preset or tokens changed"},
+	ConnectorChanged: {About: "a connector's trust, preset, tokens or what it may do changed"},
 	ConnectorDeleted: {About: "a connector was deleted"},
+	ConnectorRefused: {About: "a connector wanted to fill a group that makes people staff, and is not trusted for it"},
+	ConnectorBraked:  {Routes: []Route{RouteSecurity}, About: "a connector took very many people away in ten minutes; what it takes away can be undone for seven days"},
+	ConnectorExpects: {About: "an operator said that a connector will take many people away, and until when"},
+	ConnectorUndone:  {About: "the people whom a connector took away in one wave were brought back"},
 	PolicyApplied:    {About: "a version of the policy was applied"},
 	KeyRotated:       {About: "the key file has a new primary key"},
 	ServeStarted:     {About: "a server started"},

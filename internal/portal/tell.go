@@ -16,7 +16,8 @@ var untold = []event.Type{
 	event.AttemptStarted, event.AttemptExtended, event.CodeAsked, event.WriteStarted, event.LinkMade, event.LinkRefused,
 	event.PersonDeleted, event.GroupCreated, event.GroupUpdated, event.GroupDeleted, event.IdentityRefused,
 	event.AppCreated, event.AppChanged, event.AppDeleted, event.RoleGranted, event.RoleRevoked, event.StaffInvited, event.StaffRefused,
-	event.ConnectorCreated, event.ConnectorChanged, event.ConnectorDeleted, event.PolicyApplied, event.KeyRotated, event.ServeStarted,
+	event.ConnectorCreated, event.ConnectorChanged, event.ConnectorDeleted, event.ConnectorRefused,
+	event.ConnectorBraked, event.ConnectorExpects, event.ConnectorUndone, event.PolicyApplied, event.KeyRotated, event.ServeStarted,
 	event.HandoffOpened, event.HandoffEnded, event.HandoffRedeemed, event.HandoffRefused, event.ReceiverCreated, event.ReceiverChanged,
 	event.ReceiverDeleted, event.SignalFlooded, event.StreamCreated, event.StreamChanged, event.StreamDeleted, event.SigningRotated, event.SigningWithdrawn,
 }
@@ -92,7 +93,7 @@ func tellOfPerson(e event.Event) (h Happened, told bool) {
 		return say("user", "", message.Key("activity.person.updated"))
 	case event.PersonDeactivated:
 		return say("ban", "warn", message.Key("activity.person.disabled"))
-	case event.PersonReactivated:
+	case event.PersonReactivated, event.PersonRestored:
 		return say("user", "ok", message.Key("activity.person.enabled"))
 	case event.IdentityMade:
 		return say("log-in", "", message.Key("activity.identity.made"))

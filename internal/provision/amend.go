@@ -55,7 +55,7 @@ func (s *methods) amend(ctx context.Context, person string, do func(*change) (*m
 			return nil, answer(err)
 		}
 		i := slices.IndexFunc(all, func(m method.Method) bool { return m.ID == id })
-		return s.resource(&all[i], who.Name()), nil
+		return s.resource(&all[i], s.nameOf(&who)), nil
 	}
 	return nil, errBusy
 }

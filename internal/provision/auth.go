@@ -19,7 +19,7 @@ import (
 // touchEvery is how exactly the last use of a connector is kept.
 const touchEvery = time.Minute
 
-// guard finds out which connector calls. Failures are limited in this process: they cost a look at the database each. Who
+// guard finds out which connector calls, and how often it may. Failures are limited in this process: they cost a look at the database each. Who
 // was let in lately is not kept out by others' failures.
 type guard struct {
 	store Connectors
@@ -28,7 +28,15 @@ type guard struct {
 
 	mu       sync.Mutex
 	full     time.Time            // when the allowance for failures is whole again (GCRA)
-	accepted map[string]time.Time // hashes of tokens let in, and when
+	accepted map[string]admission // by hash of the token
+	spent    map[string]time.Time // by connector: when its allowance is whole again (GCRA)
+}
+
+// admission is what is remembered of a token that was let in.
+type admission struct {
+	at        time.Time
+	connector string
+	rate      int // requests a second
 }
 
 // The allowance for requests with well-formed tokens nobody knows.
@@ -52,8 +60,14 @@ func (g *guard) authenticate(r *http.Request) (*scim.Principal, error) {
 		return nil, scim.ErrUnauthenticated
 	}
 	now := g.now()
-	if wait := g.wait(hash, now); wait > 0 {
+	known, wait := g.wait(hash, now)
+	if wait > 0 {
 		return nil, &scim.Error{Status: http.StatusTooManyRequests, Detail: "too many requests with tokens that are not valid", RetryAfter: wait}
+	}
+	if known.rate > 0 { // before the database is asked anything
+		if wait := g.spend(known.connector, known.rate, now); wait > 0 {
+			return nil, tooMany(known.rate, wait)
+		}
 	}
 	c, err := g.store.ConnectorByToken(r.Context(), hash, now)
 	if err != nil {
@@ -63,29 +77,74 @@ func (g *guard) authenticate(r *http.Request) (*scim.Principal, error) {
 		g.failed(hash, now)
 		return nil, scim.ErrUnauthenticated
 	}
+	if known.rate == 0 {
+		if wait := g.spend(c.ID, c.PerSecond(), now); wait > 0 {
+			return nil, tooMany(c.PerSecond(), wait)
+		}
+	}
 	compat, ok := schema.Preset(string(c.Preset))
 	if !ok {
 		return nil, fmt.Errorf("connector %s: no preset %q", c.Name, c.Preset)
 	}
-	g.let(hash, now)
+	g.let(hash, admission{now, c.ID, c.PerSecond()})
 	g.touch(r.Context(), c, now)
-	return &scim.Principal{Subject: "connector:" + c.ID, Compat: compat, Data: c}, nil
+	return &scim.Principal{Subject: "connector:" + c.ID, Compat: compat, ReadOnly: c.ReadOnly, Types: typesOf(c), Data: c}, nil
 }
 
-// wait says how long a request has to wait before its token is looked at.
-func (g *guard) wait(hash []byte, now time.Time) time.Duration {
+// typesOf names the resource types a connector may use; nil for all.
+func typesOf(c *client.Connector) []string {
+	if len(c.Uses) == 0 {
+		return nil
+	}
+	names := map[client.Use]string{client.UseUsers: "User", client.UseGroups: "Group", client.UseMethods: "AuthenticationMethod"}
+	var types []string
+	for _, u := range client.Uses {
+		if c.May(u) {
+			types = append(types, names[u])
+		}
+	}
+	return types
+}
+
+// wait says how long a request has to wait before its token is looked at, and what is known of one that was let in lately.
+func (g *guard) wait(hash []byte, now time.Time) (admission, time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if at, ok := g.accepted[hex.EncodeToString(hash)]; ok && now.Sub(at) < rememberFor {
-		return 0
+	if a, ok := g.accepted[hex.EncodeToString(hash)]; ok && now.Sub(a.at) < rememberFor {
+		return a, 0
 	}
 	if g.full.Before(now) { // also before the first failure, when full is the zero time and a difference would overflow
-		return 0
+		return admission{}, 0
 	}
 	if !g.full.After(now) {
-		return 0
+		return admission{}, 0
 	}
-	return max(0, g.full.Sub(now)-(failureBurst-1)*failureEvery)
+	return admission{}, max(0, g.full.Sub(now)-(failureBurst-1)*failureEvery)
+}
+
+// spend takes one request from what a connector may ask for a second, whichever of its tokens it comes with, and says how
+// long to wait when nothing is left. It guards what this process can do and nothing else, so each process counts by itself.
+func (g *guard) spend(connector string, rate int, now time.Time) time.Duration {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	each := time.Second / time.Duration(rate)
+	full := g.spent[connector]
+	if full.Before(now) {
+		full = now
+	}
+	if wait := full.Sub(now) - time.Second + each; wait > 0 {
+		return wait
+	}
+	if g.spent == nil || len(g.spent) >= rememberAtAll {
+		g.spent = map[string]time.Time{}
+	}
+	g.spent[connector] = full.Add(each)
+	return 0
+}
+
+// tooMany is the answer to a connector that asked more often than it may.
+func tooMany(rate int, wait time.Duration) error {
+	return &scim.Error{Status: http.StatusTooManyRequests, Detail: fmt.Sprintf("too many requests: this client may make %d a second", rate), RetryAfter: wait}
 }
 
 func (g *guard) failed(hash []byte, now time.Time) {
@@ -98,13 +157,13 @@ func (g *guard) failed(hash []byte, now time.Time) {
 	g.full = g.full.Add(failureEvery)
 }
 
-func (g *guard) let(hash []byte, now time.Time) {
+func (g *guard) let(hash []byte, a admission) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.accepted == nil || len(g.accepted) >= rememberAtAll {
-		g.accepted = map[string]time.Time{}
+		g.accepted = map[string]admission{}
 	}
-	g.accepted[hex.EncodeToString(hash)] = now
+	g.accepted[hex.EncodeToString(hash)] = a
 }
 
 // touch notes the use. That it could not be noted is no reason to turn the request away.

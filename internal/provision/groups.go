@@ -61,7 +61,7 @@ func (s *groups) members(ctx context.Context, id string) ([]any, error) {
 		}
 		for _, m := range some {
 			o := scim.Object{"value": m.ID, "type": m.Kind}
-			if m.Display != "" {
+			if m.Display != "" && (m.Kind != "User" || s.c.May(client.UseUsers)) {
 				o["display"] = m.Display
 			}
 			out = append(out, o)
@@ -148,6 +148,13 @@ func (s *groups) Create(ctx context.Context, r *scim.Resource) (*scim.Resource, 
 			members = append(members, memberOf(o))
 		}
 	}
+	names, err := s.staffGroups(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if len(members) > 0 && names[account.Fold(g.DisplayName)] {
+		return nil, s.refuse(ctx, s.c, "")
+	}
 	e := event.New(now, event.GroupCreated, "connector:"+s.c.ID, "", "", event.Success).With("group", g.ID).With("members", len(members))
 	if err := s.Store.CreateGroup(ctx, g, members, e); err != nil {
 		return nil, answer(err)
@@ -174,6 +181,10 @@ func memberChange(deltas []scim.MemberDelta) *MemberChange {
 // Update implements scim.Store. Members are read only when the change cannot be told without them ("remove all of type
 // Group"); it is made only to the version they were read with.
 func (s *groups) Update(ctx context.Context, id string, pre scim.Precondition, need scim.Selection, fn scim.UpdateFunc) (*scim.Resource, error) {
+	names, err := s.staffGroups(ctx)
+	if err != nil {
+		return nil, err
+	}
 	for range maxAsks {
 		now := s.Now()
 		var read *account.Group
@@ -211,6 +222,7 @@ func (s *groups) Update(ctx context.Context, id string, pre scim.Precondition, n
 				same = &was
 				return nil, nil, errSame
 			}
+			was := g.DisplayName
 			e := event.New(now, event.GroupUpdated, "connector:"+s.c.ID, "", "", event.Success).With("group", g.ID)
 			if len(c.Ops) > 0 {
 				if err := projectGroup(g, c.Next); err != nil {
@@ -220,6 +232,9 @@ func (s *groups) Update(ctx context.Context, id string, pre scim.Precondition, n
 				e = e.With("attributes", changedNames(c))
 			}
 			m := memberChange(c.Members)
+			if names[account.Fold(g.DisplayName)] && (m != nil && len(m.Add) > 0 || account.Fold(was) != account.Fold(g.DisplayName)) {
+				return nil, nil, errStaff
+			}
 			if m != nil {
 				e = e.With("added", len(m.Add)).With("removed", len(m.Remove)).With("replaced", m.ReplaceAll)
 			}
@@ -230,6 +245,8 @@ func (s *groups) Update(ctx context.Context, id string, pre scim.Precondition, n
 			continue
 		case errors.Is(err, errSame):
 			after = same
+		case errors.Is(err, errStaff):
+			return nil, s.refuse(ctx, s.c, id)
 		case err != nil:
 			return nil, answer(err)
 		}

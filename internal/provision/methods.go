@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/regain-id/regain/internal/account"
 	"github.com/regain-id/regain/internal/client"
 	"github.com/regain-id/regain/internal/method"
 	"github.com/regain-id/regain/pkg/scim"
@@ -204,7 +205,15 @@ func (s *methods) named(ctx context.Context, m *method.Method) (*scim.Resource, 
 	if err != nil {
 		return nil, answer(err)
 	}
-	return s.resource(m, p.Name()), nil
+	return s.resource(m, s.nameOf(p)), nil
+}
+
+// nameOf is what a person is called, for a connector that may know.
+func (s *methods) nameOf(p *account.Person) string {
+	if !s.c.May(client.UseUsers) {
+		return ""
+	}
+	return p.Name()
 }
 
 // List implements scim.Store.
@@ -218,7 +227,7 @@ func (s *methods) List(ctx context.Context, q *scim.Query) (*scim.Page, error) {
 		return out, nil // the engine will refuse
 	}
 	names := map[string]string{}
-	if wider(q, found.Residual, found.Unsorted).Needs("user") {
+	if wider(q, found.Residual, found.Unsorted).Needs("user") && s.c.May(client.UseUsers) {
 		if names, err = s.names(ctx, found.Rows); err != nil {
 			return nil, err
 		}
@@ -283,7 +292,7 @@ func (s *methods) Update(ctx context.Context, id string, pre scim.Precondition, 
 		if err != nil {
 			return nil, err
 		}
-		c, err := fn(s.resource(m, x.p.Name()))
+		c, err := fn(s.resource(m, s.nameOf(x.p)))
 		if err != nil || c.NoOp {
 			return m, err
 		}

@@ -56,7 +56,7 @@ func (s *people) Get(ctx context.Context, id string, sel scim.Selection) (*scim.
 // complete makes resources of people with what is selected: the methods of all by a few questions, the groups of each by one.
 func (s *people) complete(ctx context.Context, all []*account.Person, sel scim.Selection) ([]*scim.Resource, error) {
 	ways := map[string][]method.Method{}
-	if needsMethods(sel) {
+	if needsMethods(sel) && s.c.May(client.UseMethods) {
 		for some := range slices.Chunk(all, chunk) {
 			ids := make([]string, len(some))
 			for i, p := range some {
@@ -77,7 +77,7 @@ func (s *people) complete(ctx context.Context, all []*account.Person, sel scim.S
 	}
 	out := make([]*scim.Resource, len(all))
 	for i, p := range all {
-		r, err := s.whole(p, ways[p.ID], s.c.ID)
+		r, err := s.whole(p, ways[p.ID], s.c)
 		if err == nil && sel.Needs(groupsKey) {
 			err = s.join(ctx, r)
 		}
@@ -90,7 +90,10 @@ func (s *people) complete(ctx context.Context, all []*account.Person, sel scim.S
 }
 
 // join adds the groups of a person.
-func (s *service) join(ctx context.Context, r *scim.Resource) error {
+func (s *people) join(ctx context.Context, r *scim.Resource) error {
+	if !s.c.May(client.UseGroups) {
+		return nil
+	}
 	in, err := s.Store.GroupsOf(ctx, r.ID)
 	if err != nil {
 		return answer(err)
@@ -142,6 +145,9 @@ func wider(q *scim.Query, residual filter.Expr, unsorted bool) scim.Selection {
 
 // List implements scim.Store.
 func (s *people) List(ctx context.Context, q *scim.Query) (*scim.Page, error) {
+	if err := s.mayAsk(q); err != nil {
+		return nil, err
+	}
 	found, err := s.Store.ListPeople(ctx, s.c.ID, q)
 	if err != nil {
 		return nil, answer(err)
@@ -204,6 +210,9 @@ func missing(ids []string, find func(x filter.Expr, count int) (have []string, t
 
 // Create implements scim.Store.
 func (s *people) Create(ctx context.Context, r *scim.Resource) (*scim.Resource, error) {
+	if name := s.beyond(func(name string) bool { _, there := r.Extension(userURN)[name]; return there }); name != "" {
+		return nil, errBeyond(userURN + ":" + name)
+	}
 	f := &facts{now: s.Now()}
 	for range maxAsks {
 		p := &account.Person{ID: uuid.Must(uuid.NewV7()).String(), Connector: s.c.ID, Active: true, Created: f.now, Updated: f.now}
@@ -231,7 +240,7 @@ func (s *people) Create(ctx context.Context, r *scim.Resource) (*scim.Resource, 
 		if err := s.Store.CreatePerson(ctx, p, all, append([]event.Event{made}, x.events...)...); err != nil {
 			return nil, answer(err)
 		}
-		return s.whole(p, all, s.c.ID)
+		return s.whole(p, all, s.c)
 	}
 	return nil, errBusy
 }
@@ -277,7 +286,7 @@ func (s *people) Update(ctx context.Context, id string, pre scim.Precondition, n
 		case err != nil:
 			return nil, answer(err)
 		}
-		r, err := s.whole(after, ways, s.c.ID)
+		r, err := s.whole(after, ways, s.c)
 		if err == nil && need.Needs(groupsKey) {
 			err = s.join(ctx, r)
 		}
@@ -292,10 +301,13 @@ func (s *people) change(f *facts, p *account.Person, all *[]method.Method, fn sc
 	if err != nil {
 		return nil, questions{}, err
 	}
-	s.tell(cur, *all, s.c.ID)
+	s.tell(cur, *all, s.c)
 	c, err := fn(cur)
 	if err != nil {
 		return nil, questions{}, err
+	}
+	if name := s.beyond(func(name string) bool { return c.Changed(extPrefix + name) }); name != "" {
+		return nil, questions{}, errBeyond(userURN + ":" + name)
 	}
 	if c.NoOp {
 		return nil, questions{}, errSame

@@ -10,6 +10,7 @@ import (
 	"github.com/regain-id/regain/internal/event"
 	"github.com/regain-id/regain/internal/fault"
 	"github.com/regain-id/regain/internal/method"
+	"github.com/regain-id/regain/internal/staff"
 	"github.com/regain-id/regain/pkg/scim"
 )
 
@@ -20,6 +21,7 @@ type Store interface {
 	Groups
 	Methods
 	Connectors
+	Roles
 }
 
 // People keeps people with their methods. Closures run on the current row, may run more than once, have no side effects
@@ -70,6 +72,13 @@ type Connectors interface {
 	// ConnectorByToken returns nil when no live token has that hash.
 	ConnectorByToken(ctx context.Context, hash []byte, now time.Time) (*client.Connector, error)
 	TouchConnector(ctx context.Context, id string, now time.Time) error
+}
+
+// Roles knows which groups make people staff.
+type Roles interface {
+	RoleRules(ctx context.Context) ([]staff.Rule, error)
+	// Record writes facts that come with no other change.
+	Record(ctx context.Context, events ...event.Event) error
 }
 
 // Member is one member of a group.

@@ -7,6 +7,8 @@
 //	/AuthenticationMethods            methods.go   one way of one person
 //	recoveryEmail … → method          contacts.go  what a connector may write, normalised
 //	method → held, shared, told       holds.go     when a new way counts, and who hears of it
+//	users, groups, methods, reading   uses.go      what a connector may do at all
+//	groups that make people staff     staff.go     only from connectors that are trusted for it
 //
 // A connector sees what it brought and nothing else: another's resource is not there, in any verb, reference or list.
 //
@@ -61,6 +63,8 @@ type service struct {
 	base string // of SCIM
 	user *schema.Type
 	way  *schema.Type
+	// refused is what was written down lately of what nobody may do.
+	refused refusals
 }
 
 // New returns the handler of Base + "/scim/v2". It is safe for concurrent use and may be mounted with or without that path

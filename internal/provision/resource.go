@@ -11,6 +11,7 @@ import (
 	"golang.org/x/text/language"
 
 	"github.com/regain-id/regain/internal/account"
+	"github.com/regain-id/regain/internal/client"
 	"github.com/regain-id/regain/internal/method"
 	"github.com/regain-id/regain/pkg/scim"
 	"github.com/regain-id/regain/pkg/scim/schema"
@@ -200,8 +201,11 @@ func version(n int64) string { return strconv.FormatInt(n, 10) }
 // own is what the methods of a connector stand on.
 func own(connector string) method.Root { return method.Root{Kind: method.ByConnector, ID: connector} }
 
-// tell adds to a resource what its person's methods say.
-func (s *service) tell(r *scim.Resource, all []method.Method, connector string) {
+// tell adds to a resource what its person's methods say, for a connector that may know.
+func (s *service) tell(r *scim.Resource, all []method.Method, c *client.Connector) {
+	if !c.May(client.UseMethods) {
+		return
+	}
 	o := r.Ext[userURN]
 	if o == nil {
 		o = scim.Object{}
@@ -214,7 +218,7 @@ func (s *service) tell(r *scim.Resource, all []method.Method, connector string) 
 			continue
 		}
 		e := scim.Object{"type": string(m.Kind), "status": string(m.Status), "$ref": s.base + "/AuthenticationMethods/" + m.ID}
-		if m.Root == own(connector) {
+		if m.Root == own(c.ID) {
 			if v := givenOf(m).Value; v != "" {
 				e["value"] = v
 			}
@@ -242,10 +246,10 @@ func (s *service) tell(r *scim.Resource, all []method.Method, connector string) 
 }
 
 // whole returns the resource of a person with what their methods say.
-func (s *service) whole(p *account.Person, all []method.Method, connector string) (*scim.Resource, error) {
+func (s *service) whole(p *account.Person, all []method.Method, c *client.Connector) (*scim.Resource, error) {
 	r, _, err := bare(p)
 	if err == nil {
-		s.tell(r, all, connector)
+		s.tell(r, all, c)
 	}
 	return r, err
 }

@@ -16,7 +16,7 @@ func (s *Store) PutAccess(ctx context.Context, a client.Access, now time.Time) e
 			return err
 		}
 		_, err := t.exec(ctx, `INSERT INTO ssf_tokens (hash, receiver, secret, scopes, expires) VALUES ($1, $2, $3, $4, $5)`,
-			a.Hash, a.Receiver, a.Secret, joinScopes(a.Scopes), micros(a.Expires))
+			a.Hash, a.Receiver, a.Secret, joinWords(a.Scopes), micros(a.Expires))
 		return err
 	})
 	if err != nil {
@@ -46,9 +46,10 @@ func (s *Store) Access(ctx context.Context, hash []byte, now time.Time) (*client
 	return &found[0], nil
 }
 
-func joinScopes(scopes []client.Scope) string {
-	texts := make([]string, len(scopes))
-	for i, s := range scopes {
+// joinWords is how a list of words without spaces is stored.
+func joinWords[T ~string](words []T) string {
+	texts := make([]string, len(words))
+	for i, s := range words {
 		texts[i] = string(s)
 	}
 	return strings.Join(texts, " ")

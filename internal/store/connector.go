@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/regain-id/regain/internal/client"
@@ -17,7 +18,7 @@ import (
 )
 
 // selectConnectors reads connectors with their tokens in one statement, a row for each token.
-const selectConnectors = `SELECT c.id, c.version, c.name, c.trust, c.preset, c.groups, c.roles, c.created, c.updated, c.last,
+const selectConnectors = `SELECT c.id, c.version, c.name, c.trust, c.preset, c.groups, c.roles, c.uses, c.read_only, c.rate, c.created, c.updated, c.last,
 	coalesce(t.id, ''), t.hash, coalesce(t.created, 0), coalesce(t.expires, 0)
 	FROM connectors c LEFT JOIN connector_tokens t ON t.connector = c.id `
 
@@ -29,10 +30,14 @@ func (s *Store) connectors(ctx context.Context, r reader, where string, args ...
 		var c client.Connector
 		var k client.Token
 		var created, updated, last, made, expires int64
-		if err := row.Scan(&c.ID, &c.Version, &c.Name, &c.Trust, &c.Preset, &c.Groups, &c.Roles, &created, &updated, &last, &k.ID, &k.Hash, &made, &expires); err != nil {
+		var uses string
+		if err := row.Scan(&c.ID, &c.Version, &c.Name, &c.Trust, &c.Preset, &c.Groups, &c.Roles, &uses, &c.ReadOnly, &c.Rate, &created, &updated, &last, &k.ID, &k.Hash, &made, &expires); err != nil {
 			return err
 		}
 		if n := len(all); n == 0 || all[n-1].ID != c.ID {
+			for u := range strings.FieldsSeq(uses) {
+				c.Uses = append(c.Uses, client.Use(u))
+			}
 			c.Created, c.Updated, c.Last = moment(created), moment(updated), moment(last)
 			all = append(all, c)
 		}
@@ -93,9 +98,9 @@ func (s *Store) CreateConnector(ctx context.Context, c *client.Connector, events
 		with = append(with, addToken(c.ID, c.Tokens[i]))
 	}
 	hit, err := s.commit(ctx, change{
-		first: statement(`INSERT INTO connectors (id, version, name, trust, preset, groups, roles, created, updated, last)
-			VALUES ($1, 1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING`, c.ID, c.Name, string(c.Trust), string(c.Preset), c.Groups, c.Roles,
-			micros(c.Created), micros(c.Updated), micros(c.Last)),
+		first: statement(`INSERT INTO connectors (id, version, name, trust, preset, groups, roles, uses, read_only, rate, created, updated, last)
+			VALUES ($1, 1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT DO NOTHING`, c.ID, c.Name, string(c.Trust), string(c.Preset), c.Groups, c.Roles,
+			joinWords(c.Uses), c.ReadOnly, c.Rate, micros(c.Created), micros(c.Updated), micros(c.Last)),
 		with: with, events: events,
 	})
 	if err == nil && !hit {
@@ -124,7 +129,7 @@ func (s *Store) UpdateConnector(ctx context.Context, id string, fn func(*client.
 			}
 			result = *c
 			after := *c
-			after.Tokens = slices.Clone(c.Tokens)
+			after.Tokens, after.Uses = slices.Clone(c.Tokens), slices.Clone(c.Uses)
 			return changing{*c, after}, nil
 		},
 		func(c *changing) ([]event.Event, error) {
@@ -161,8 +166,9 @@ func (s *Store) UpdateConnector(ctx context.Context, id string, fn func(*client.
 					with = append(with, addToken(a.ID, *k))
 				}
 			}
-			first := statement(`UPDATE connectors SET version = version + 1, name = $3, trust = $4, preset = $5, groups = $6, roles = $7, created = $8, updated = $9
-				WHERE id = $1 AND version = $2`, a.ID, a.Version, a.Name, string(a.Trust), string(a.Preset), a.Groups, a.Roles, micros(a.Created), micros(a.Updated))
+			first := statement(`UPDATE connectors SET version = version + 1, name = $3, trust = $4, preset = $5, groups = $6, roles = $7, uses = $8, read_only = $9, rate = $10,
+					created = $11, updated = $12
+				WHERE id = $1 AND version = $2`, a.ID, a.Version, a.Name, string(a.Trust), string(a.Preset), a.Groups, a.Roles, joinWords(a.Uses), a.ReadOnly, a.Rate, micros(a.Created), micros(a.Updated))
 			result = a
 			result.Version++
 			return change{first: first, with: with}, nil
@@ -186,6 +192,9 @@ func hasToken(all []client.Token, k client.Token) bool {
 // plainConnector returns a connector as it reads once it was stored.
 func plainConnector(c client.Connector) client.Connector {
 	c.Created, c.Updated, c.Last = stored(c.Created), stored(c.Updated), stored(c.Last)
+	if len(c.Uses) == 0 {
+		c.Uses = nil
+	}
 	if c.Tokens = slices.Clone(c.Tokens); len(c.Tokens) == 0 {
 		c.Tokens = nil
 	}

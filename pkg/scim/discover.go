@@ -64,9 +64,10 @@ type schemaDoc struct {
 
 const coreURN = "urn:ietf:params:scim:schemas:core:2.0:"
 
-func (s *Server) describe() discovery {
-	d := discovery{config: s.describeService()}
-	for _, t := range s.types {
+// describe makes what the discovery endpoints say of some types, to a client that may write or not.
+func (s *Server) describe(types []*resourceType, readOnly bool) discovery {
+	d := discovery{config: s.describeService(readOnly)}
+	for _, t := range types {
 		doc := typeDoc{Schemas: []string{coreURN + "ResourceType"}, ID: t.ResourceType.Name, Name: t.ResourceType.Name,
 			Description: t.Description, Endpoint: t.Endpoint, Schema: t.Core.ID,
 			Meta: metadata{"ResourceType", s.base + "/ResourceTypes/" + t.ResourceType.Name}}
@@ -86,15 +87,15 @@ func (d *discovery) addSchema(s *Server, c *schema.Schema) {
 
 // describeService makes ServiceProviderConfig (RFC 7643 §5). The limits of bulk and filter are always there: some clients
 // fail to read the document without them and then switch PATCH off.
-func (s *Server) describeService() any {
+func (s *Server) describeService(readOnly bool) any {
 	type supported struct {
 		Supported bool `json:"supported"`
 	}
 	type m = map[string]any
 	doc := m{
 		"schemas":        []string{coreURN + "ServiceProviderConfig"},
-		"patch":          supported{true},
-		"bulk":           m{"supported": true, "maxOperations": s.cfg.Limits.BulkMaxOps, "maxPayloadSize": s.cfg.Limits.BulkMaxBytes},
+		"patch":          supported{!readOnly},
+		"bulk":           m{"supported": !readOnly, "maxOperations": s.cfg.Limits.BulkMaxOps, "maxPayloadSize": s.cfg.Limits.BulkMaxBytes},
 		"filter":         m{"supported": true, "maxResults": s.cfg.Limits.MaxResults},
 		"changePassword": supported{s.cfg.ChangePassword},
 		"sort":           supported{true},
@@ -111,6 +112,20 @@ func (s *Server) describeService() any {
 	return doc
 }
 
+// described is what the principal may know of: what it may use.
+func (q request) described() discovery {
+	if q.p.Types == nil && !q.p.ReadOnly {
+		return q.s.disc
+	}
+	var types []*resourceType
+	for _, t := range q.s.types {
+		if q.p.Types == nil || contains(q.p.Types, t.ResourceType.Name) {
+			types = append(types, t)
+		}
+	}
+	return q.s.describe(types, q.p.ReadOnly)
+}
+
 // discover answers the discovery endpoints, by list and by id.
 func (q request) discover(method string, seg []string) (*response, error) {
 	if method != http.MethodGet {
@@ -124,15 +139,16 @@ func (q request) discover(method string, seg []string) (*response, error) {
 	if v.Has("filter") { // RFC 7644 §4
 		return nil, &Error{Status: http.StatusForbidden, Detail: "discovery cannot be filtered"}
 	}
-	docs := q.s.disc.types
+	disc := q.described()
+	docs := disc.types
 	switch {
 	case seg[0] == "ServiceProviderConfig":
 		if len(seg) > 1 {
 			return nil, none
 		}
-		return document(q.s.disc.config)
+		return document(disc.config)
 	case seg[0] == "Schemas":
-		docs = q.s.disc.schemas
+		docs = disc.schemas
 	}
 	switch len(seg) {
 	case 1:

@@ -193,7 +193,7 @@ type Rows[T any] struct {
 type Principal struct {
 	Subject  string   // for logs
 	Compat   Compat   // the zero value is strict
-	ReadOnly bool     // only GET and search
-	Types    []string // names of the resource types it may use; nil: all
+	ReadOnly bool     // only GET and search; discovery then says that PATCH is not supported
+	Types    []string // names of the resource types it may use, and hears of by discovery; nil: all
 	Data     any      // whatever the application wants its stores to know, see Binder
 }

@@ -1,0 +1,210 @@
+package main
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/regain-id/regain/internal/app"
+	"github.com/regain-id/regain/internal/config"
+)
+
+func connectorCommand(environ []string) *cobra.Command {
+	cmd := &cobra.Command{Use: "connector", Short: "The identity providers that provision people by SCIM"}
+	load := configured(cmd, environ)
+	cmd.AddCommand(createConnector(load), changeConnector(load), rotateConnector(load), listConnectors(load), showConnector(load),
+		&cobra.Command{Use: "delete NAME", Short: "Remove a connector that has no people, groups or ways left", Args: cobra.ExactArgs(1), RunE: admin(load, func(cmd *cobra.Command, a *app.Admin, args []string) error {
+			return a.DeleteConnector(cmd.Context(), args[0])
+		})})
+	return cmd
+}
+
+// connectorFlags are the settings of a connector.
+func connectorFlags(f *pflag.FlagSet, s *app.ConnectorSettings, trust, preset, no string) {
+	f.StringVar(&s.Trust, "trust", trust, "how its contacts count: none, one (all together) or all (each by itself)")
+	f.StringVar(&s.Preset, "preset", preset, "standard, entra or strict")
+	f.StringVar(&s.Groups, "groups", no, "yes or no: may its groups select a rule that asks for less")
+	f.StringVar(&s.Roles, "roles", no, "yes or no: may its groups make people staff")
+	f.StringVar(&s.Use, "use", "", "what it may use: users, groups and methods with a comma between, or all")
+	f.StringVar(&s.ReadOnly, "read-only", no, "yes or no: may it look and change nothing")
+	f.StringVar(&s.Rate, "rate", "", fmt.Sprintf("requests a second that one process takes of it, at most %d; 0 for the usual %d", app.MaxRate, app.DefaultRate))
+}
+
+const expiresHelp = "when the token ends: a day (2027-01-31), a time, or how long from now (180d, 12h); never"
+
+func createConnector(load func() (config.Config, error)) *cobra.Command {
+	var made app.ConnectorSettings
+	var expires string
+	cmd := &cobra.Command{Use: "create NAME", Short: "Make a connector and show its token once", Args: cobra.ExactArgs(1),
+		RunE: admin(load, func(cmd *cobra.Command, a *app.Admin, args []string) (err error) {
+			if made.Expires, err = until(expires, time.Now()); err != nil {
+				return err
+			}
+			token, err := a.CreateConnector(cmd.Context(), args[0], made)
+			if err != nil {
+				return err
+			}
+			cfg, err := load()
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "SCIM address  %s/scim/v2\n", strings.TrimSuffix(cfg.BaseURL, "/"))
+			showToken(cmd, token, made.Expires)
+			return nil
+		})}
+	connectorFlags(cmd.Flags(), &made, "one", "standard", "no")
+	cmd.Flags().StringVar(&expires, "expires", "never", expiresHelp)
+	return cmd
+}
+
+// showToken shows a new token, this once.
+func showToken(cmd *cobra.Command, token string, expires time.Time) {
+	fmt.Fprintf(cmd.OutOrStdout(), "Secret token  %s\nThe token is shown this once; it %s.\n", token, works(expires))
+}
+
+func changeConnector(load func() (config.Config, error)) *cobra.Command {
+	var newToken bool
+	var expires string
+	var set app.ConnectorSettings
+	cmd := &cobra.Command{Use: "change NAME", Short: "Change a connector's trust, preset, what it may do, or its token", Args: cobra.ExactArgs(1),
+		RunE: admin(load, func(cmd *cobra.Command, a *app.Admin, args []string) error {
+			end, err := until(expires, time.Now())
+			if err != nil {
+				return err
+			}
+			if set != (app.ConnectorSettings{}) {
+				if err := a.ChangeConnector(cmd.Context(), args[0], set); err != nil {
+					return err
+				}
+			}
+			switch {
+			case newToken:
+				token, err := a.RotateToken(cmd.Context(), args[0], end, time.Time{})
+				if err != nil {
+					return err
+				}
+				showToken(cmd, token, end)
+				fmt.Fprintln(cmd.OutOrStdout(), "The token before it works until the next one is made.")
+			case expires != "":
+				return a.ExpireTokens(cmd.Context(), args[0], end)
+			}
+			return nil
+		})}
+	cmd.Flags().BoolVar(&newToken, "token", false, "make a new token and show it once")
+	cmd.Flags().StringVar(&expires, "expires", "", expiresHelp+"; without --token of those there are")
+	connectorFlags(cmd.Flags(), &set, "", "", "")
+	return cmd
+}
+
+func rotateConnector(load func() (config.Config, error)) *cobra.Command {
+	var expires string
+	var keep time.Duration
+	cmd := &cobra.Command{Use: "rotate NAME", Short: "Give a connector another token, and let the one before work a while beside it", Args: cobra.ExactArgs(1),
+		RunE: admin(load, func(cmd *cobra.Command, a *app.Admin, args []string) error {
+			now := time.Now()
+			end, err := until(expires, now)
+			if err != nil {
+				return err
+			}
+			token, err := a.RotateToken(cmd.Context(), args[0], end, now.Add(keep))
+			if err != nil {
+				return err
+			}
+			showToken(cmd, token, end)
+			if keep == 0 {
+				fmt.Fprintln(cmd.OutOrStdout(), "What it had works no more.")
+			} else {
+				fmt.Fprintf(cmd.OutOrStdout(), "What it had works until %s.\n", minute(now.Add(keep)))
+			}
+			return nil
+		})}
+	cmd.Flags().StringVar(&expires, "expires", "never", expiresHelp)
+	cmd.Flags().DurationVar(&keep, "keep", 24*time.Hour, "how long what it has goes on working; 0 ends it at once")
+	return cmd
+}
+
+func listConnectors(load func() (config.Config, error)) *cobra.Command {
+	return &cobra.Command{Use: "list", Short: "Show all connectors", Args: cobra.NoArgs, RunE: admin(load, func(cmd *cobra.Command, a *app.Admin, _ []string) error {
+		all, err := a.Store.Connectors(cmd.Context())
+		now := time.Now()
+		for _, c := range all {
+			fmt.Fprintf(cmd.OutOrStdout(), "%-24s trust %-5s preset %-9s groups %-5v roles %-5v uses %-20s read-only %-5v tokens %d %-24s last request %s\n",
+				c.Name, c.Trust, c.Preset, c.Groups, c.Roles, c.UsesText(), c.ReadOnly, len(c.Live(now)), nextEnd(c.NextEnd(now)), lastRequest(c.Last))
+		}
+		return err
+	})}
+}
+
+// nextEnd says when the next token of a connector ends.
+func nextEnd(end time.Time) string {
+	if end.IsZero() {
+		return ""
+	}
+	return "(one until " + minute(end) + ")"
+}
+
+func lastRequest(last time.Time) string {
+	if last.IsZero() {
+		return "never"
+	}
+	return minute(last)
+}
+
+func showConnector(load func() (config.Config, error)) *cobra.Command {
+	return &cobra.Command{Use: "show NAME", Short: "Show a connector, and until when its tokens work", Args: cobra.ExactArgs(1), RunE: admin(load, func(cmd *cobra.Command, a *app.Admin, args []string) error {
+		c, err := a.Connector(cmd.Context(), args[0])
+		if err != nil {
+			return err
+		}
+		w, now := cmd.OutOrStdout(), time.Now()
+		fmt.Fprintf(w, "%s  preset %s\n  contacts   trust %s\n  groups     may select a rule that asks for less: %v; may make people staff: %v\n", c.Name, c.Preset, c.Trust, c.Groups, c.Roles)
+		does := "may use"
+		if c.ReadOnly {
+			does = "may read"
+		}
+		fmt.Fprintf(w, "  %-10s %s, %d requests a second\n", does, strings.ReplaceAll(c.UsesText(), ",", ", "), c.PerSecond())
+		for _, k := range c.Live(now) {
+			fmt.Fprintf(w, "  token      made %s, %s\n", minute(k.Created), works(k.Expires))
+		}
+		if len(c.Live(now)) == 0 {
+			fmt.Fprintf(w, "  token      none: run regain connector rotate %s\n", c.Name)
+		}
+		fmt.Fprintf(w, "  made %s, changed %s, last request %s\n", minute(c.Created), minute(c.Updated), lastRequest(c.Last))
+		return nil
+	})}
+}
+
+// until reads when something ends: a day, of which the end is meant; a time of today, of a day, or with its zone; how long
+// from now; never, or nothing, for no end. Days and times are local.
+func until(text string, now time.Time) (time.Time, error) {
+	text = strings.TrimSpace(text)
+	if text == "" || text == "never" {
+		return time.Time{}, nil
+	}
+	if d, err := time.ParseDuration(text); err == nil && d > 0 {
+		return now.Add(d), nil
+	}
+	if days, ok := strings.CutSuffix(text, "d"); ok {
+		if n, err := strconv.Atoi(days); err == nil && n > 0 && n <= 36_500 {
+			return now.AddDate(0, 0, n), nil
+		}
+	}
+	local := now.Local()
+	if t, err := time.Parse(time.RFC3339, text); err == nil {
+		return t, nil
+	}
+	if t, err := time.ParseInLocation("2006-01-02 15:04", text, time.Local); err == nil {
+		return t, nil
+	}
+	if t, err := time.ParseInLocation("2006-01-02", text, time.Local); err == nil {
+		return t.AddDate(0, 0, 1), nil
+	}
+	if t, err := time.Parse("15:04", text); err == nil {
+		return time.Date(local.Year(), local.Month(), local.Day(), t.Hour(), t.Minute(), 0, 0, time.Local), nil
+	}
+	return time.Time{}, fmt.Errorf("%q: want a time (18:00, 2027-01-31 18:00), a day (2027-01-31) or how long from now (90d, 12h)", text)
+}

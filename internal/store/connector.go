@@ -212,7 +212,8 @@ func (s *Store) DeleteConnector(ctx context.Context, id string, events ...event.
 		first: statement(`DELETE FROM connectors WHERE id = $1 AND NOT EXISTS (SELECT 1 FROM people WHERE connector = $1)
 			AND NOT EXISTS (SELECT 1 FROM groups WHERE connector = $1)
 			AND NOT EXISTS (SELECT 1 FROM methods WHERE root_kind = $2 AND root_id = $1)`, id, string(method.ByConnector)),
-		with: []stmt{moveGeneration()}, events: events,
+		with: []stmt{moveGeneration(), statement(`DELETE FROM brakes WHERE connector = $1 AND {hit}`, id),
+			statement(`DELETE FROM departures WHERE connector = $1 AND {hit}`, id)}, events: events,
 	})
 	if err == nil && !hit {
 		c, err2 := s.oneConnector(ctx, s.db, `WHERE c.id = $1`, id)

@@ -26,7 +26,7 @@ type tx interface {
 	// exec returns how many rows the statement touched.
 	exec(ctx context.Context, sql string, args ...any) (int64, error)
 	// lock says that rows of a table are about to be locked, and returns the clause that does it. It panics when the
-	// order person, attempt or session, method, challenge or enrolment, destination is not kept, for two closures that
+	// order person, attempt or session, method, challenge or enrolment, destination, brake is not kept, for two closures that
 	// differ would deadlock.
 	lock(table lockable) string
 	kind() Kind
@@ -68,6 +68,7 @@ const (
 	lockMethod
 	lockChallenge
 	lockDestination
+	lockBrake
 )
 
 // Sessions stand where attempts stand, and enrolments where challenges do: no closure locks both.
@@ -81,7 +82,7 @@ type lockOrder struct{ last lockable }
 
 func (o *lockOrder) next(table lockable) {
 	if table < o.last {
-		panic("store: rows are locked in the order person, attempt or session, method, challenge or enrolment, destination")
+		panic("store: rows are locked in the order person, attempt or session, method, challenge or enrolment, destination, brake")
 	}
 	o.last = table
 }

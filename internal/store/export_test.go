@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"encoding/json"
+	"slices"
 
 	"github.com/regain-id/regain/internal/event"
 	"github.com/regain-id/regain/internal/keyring"
@@ -163,4 +165,45 @@ func (s *Store) LateKey(ctx context.Context, person string, between func()) (key
 		return err
 	})
 	return key, err
+}
+
+// KeptTables are the tables whose rows are kept of somebody deleted, with their columns.
+func KeptTables() (out [][2]string) {
+	for _, k := range keptTables {
+		out = append(out, [2]string{k.name, k.columns})
+	}
+	return out
+}
+
+// Columns are the columns of every table, as the database has them.
+func (s *Store) Columns(ctx context.Context) (map[string][]string, error) {
+	sql := `SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'public'`
+	if s.Kind() == SQLite {
+		sql = `SELECT t.name, c.name FROM sqlite_schema t JOIN pragma_table_info(t.name) c WHERE t.type = 'table'`
+	}
+	all := map[string][]string{}
+	err := s.db.query(ctx, func(row scanner) error {
+		var table, column string
+		err := row.Scan(&table, &column)
+		all[table] = append(all[table], column)
+		return err
+	}, sql)
+	return all, err
+}
+
+// RowsOf are all rows of a person that are kept, as text.
+func (s *Store) RowsOf(ctx context.Context, person string) (map[string][]string, error) {
+	out := map[string][]string{}
+	err := s.db.write(ctx, func(t tx) error {
+		kept, err := keepRows(ctx, t, person)
+		for table, rows := range kept {
+			for _, row := range rows {
+				text, _ := json.Marshal(row)
+				out[table] = append(out[table], string(text))
+			}
+			slices.Sort(out[table])
+		}
+		return err
+	})
+	return out, err
 }

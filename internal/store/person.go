@@ -296,8 +296,17 @@ func (s *Store) UpdatePerson(ctx context.Context, id, connector string, change f
 				return nil, taken(err)
 			}
 			after = p
-			_, err = s.saveMethods(ctx, t, p.ID, before, methods)
-			return events, err
+			if _, err = s.saveMethods(ctx, t, p.ID, before, methods); err != nil || connector == "" {
+				return events, err
+			}
+			switch {
+			case was.Active && !p.Active:
+				more, err := s.depart(ctx, t, departing{person: was, connector: connector, now: s.now()})
+				return append(events, more...), err
+			case !was.Active && p.Active:
+				return events, stays(ctx, t, p.ID)
+			}
+			return events, nil
 		})
 	})
 	if err != nil && !errors.Is(err, ErrUnchanged) {
@@ -333,23 +342,37 @@ func plainPerson(p *account.Person) *account.Person {
 // sealed can still be read: erasing it is an act of its own. fault.NotFound as UpdatePerson; fault.Conflict when
 // expectVersion is neither 0 nor the current version.
 func (s *Store) DeletePerson(ctx context.Context, id, connector string, expectVersion int64, events ...event.Event) error {
-	now := s.now()
-	err := update(ctx, s,
-		func(ctx context.Context, r reader) (*account.Person, error) {
-			return personIn(readPerson(r.queryRow(ctx, selectPerson+`WHERE id = $1`, storable(id))))(id, connector)
-		},
-		func(p **account.Person) ([]event.Event, error) {
-			if expectVersion != 0 && (*p).Version != expectVersion {
-				return nil, fault.Wrap(fault.Conflict, message.Key("error.conflict"), fmt.Errorf("person %s is version %d, not %d", id, (*p).Version, expectVersion))
+	err := again(ctx, func() error {
+		return s.transact(ctx, func(t tx) ([]event.Event, error) {
+			now := s.now()
+			p, err := personIn(readPerson(t.queryRow(ctx, selectPerson+`WHERE id = $1`+t.lock(lockPerson), storable(id))))(id, connector)
+			if err != nil {
+				return nil, err
 			}
-			return events, nil
-		},
-		func(p *account.Person) (change, error) {
-			return change{
-				first: statement(`DELETE FROM people WHERE id = $1 AND version = $2`, p.ID, p.Version),
-				with:  append(leaveGroups(p.ID, now), buried(p.ID, p, now)),
-			}, nil
+			if expectVersion != 0 && p.Version != expectVersion {
+				return nil, fault.Wrap(fault.Conflict, message.Key("error.conflict"), fmt.Errorf("person %s is version %d, not %d", id, p.Version, expectVersion))
+			}
+			gone := departing{person: p, connector: connector, now: now}
+			if connector != "" && s.ring != nil { // without keys nothing can be kept: nothing is
+				if gone.rows, err = keepRows(ctx, t, p.ID); err != nil {
+					return nil, err
+				}
+			}
+			if err := once(ctx, t, statement(`DELETE FROM people WHERE id = $1 AND version = $2`, p.ID, p.Version)); err != nil {
+				return nil, err
+			}
+			for _, with := range append(leaveGroups(p.ID, now), buried(newID(), p, now)) {
+				if _, err := t.exec(ctx, strings.ReplaceAll(with.sql, hit, "TRUE"), with.args...); err != nil {
+					return nil, err
+				}
+			}
+			if gone.rows == nil {
+				return events, nil
+			}
+			more, err := s.depart(ctx, t, gone)
+			return append(slices.Clip(events), more...), err
 		})
+	})
 	if err != nil {
 		return fmt.Errorf("delete person: %w", err)
 	}

@@ -10,7 +10,7 @@
 //
 // On PostgreSQL that is one data-modifying statement and one round trip; on SQLite one savepoint in the writer's next
 // commit, which many callers share. What must change two rows at once locks them in the order person, attempt or session,
-// method, challenge or enrolment, destination. SQL is written once where the engines agree and as a named pair where they
+// method, challenge or enrolment, destination, brake. SQL is written once where the engines agree and as a named pair where they
 // do not. It never asks for the time and never folds or orders people's text.
 package store
 

@@ -16,7 +16,7 @@ import (
 func connectorCommand(environ []string) *cobra.Command {
 	cmd := &cobra.Command{Use: "connector", Short: "The identity providers that provision people by SCIM"}
 	load := configured(cmd, environ)
-	cmd.AddCommand(createConnector(load), changeConnector(load), rotateConnector(load), listConnectors(load), showConnector(load),
+	cmd.AddCommand(createConnector(load), changeConnector(load), rotateConnector(load), listConnectors(load), showConnector(load), expectLeavers(load), undoLeavers(load),
 		&cobra.Command{Use: "delete NAME", Short: "Remove a connector that has no people, groups or ways left", Args: cobra.ExactArgs(1), RunE: admin(load, func(cmd *cobra.Command, a *app.Admin, args []string) error {
 			return a.DeleteConnector(cmd.Context(), args[0])
 		})})
@@ -173,9 +173,62 @@ func showConnector(load func() (config.Config, error)) *cobra.Command {
 		if len(c.Live(now)) == 0 {
 			fmt.Fprintf(w, "  token      none: run regain connector rotate %s\n", c.Name)
 		}
+		b, held, err := a.Waves(cmd.Context(), c.ID)
+		if err != nil {
+			return err
+		}
+		if e := b.Expected; e != nil && e.Left > 0 && e.Until.After(now) {
+			fmt.Fprintf(w, "  expected   %d people may leave until %s\n", e.Left, minute(e.Until))
+		}
+		for _, v := range b.Waves {
+			if n := held[v.ID]; n > 0 {
+				fmt.Fprintf(w, "  wave       %s  %s to %s, %d people: run regain connector undo %s\n", v.ID, minute(v.Began), minute(v.Last), n, c.Name)
+			}
+		}
 		fmt.Fprintf(w, "  made %s, changed %s, last request %s\n", minute(c.Created), minute(c.Updated), lastRequest(c.Last))
 		return nil
 	})}
+}
+
+func expectLeavers(load func() (config.Config, error)) *cobra.Command {
+	var disable int
+	var end string
+	cmd := &cobra.Command{Use: "expect NAME", Short: "Say that a connector will take many people away, so that the brake lets one such wave pass", Args: cobra.ExactArgs(1),
+		RunE: admin(load, func(cmd *cobra.Command, a *app.Admin, args []string) error {
+			t, err := until(end, time.Now())
+			if err != nil {
+				return err
+			}
+			if err := a.Expect(cmd.Context(), args[0], disable, t); err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s may disable or delete %d people until %s.\n", args[0], disable, minute(t))
+			return nil
+		})}
+	cmd.Flags().IntVar(&disable, "disable", 0, "how many people at most may be disabled or deleted")
+	cmd.Flags().StringVar(&end, "until", "", "until when: a time of today (18:00), a day and time (2027-01-31 18:00), or how long from now (3h); at most 7 days")
+	cmd.MarkFlagRequired("disable")
+	cmd.MarkFlagRequired("until")
+	return cmd
+}
+
+func undoLeavers(load func() (config.Config, error)) *cobra.Command {
+	var wave string
+	cmd := &cobra.Command{Use: "undo NAME", Short: "Bring back the people whom a connector disabled or deleted in its latest wave", Args: cobra.ExactArgs(1),
+		RunE: admin(load, func(cmd *cobra.Command, a *app.Admin, args []string) error {
+			u, err := a.Undo(cmd.Context(), args[0], wave)
+			if err != nil {
+				return err
+			}
+			w := cmd.OutOrStdout()
+			fmt.Fprintf(w, "%d people who were disabled are enabled again.\n%d people who were deleted are back with what they had.\n", u.Enabled, u.Restored)
+			if u.Taken > 0 {
+				fmt.Fprintf(w, "note: %d could not come back, for somebody else has their name now; once it is free, undo again\n", u.Taken)
+			}
+			return nil
+		})}
+	cmd.Flags().StringVar(&wave, "wave", "", "another wave than the latest, as show names it")
+	return cmd
 }
 
 // until reads when something ends: a day, of which the end is meant; a time of today, of a day, or with its zone; how long

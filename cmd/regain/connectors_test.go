@@ -77,3 +77,20 @@ func TestWhenSomethingEndsIsReadAsPeopleWriteIt(t *testing.T) {
 		}
 	}
 }
+
+func TestAWaveIsExpectedOrUndoneFromTheCommandLine(t *testing.T) {
+	d := deployment(t)
+	says(t, d, "Secret token", "connector", "create", "hr")
+	says(t, d, "hr may disable or delete 4000 people until ", "connector", "expect", "hr", "--disable", "4000", "--until", "3h")
+	says(t, d, "4000 people may leave until ", "connector", "show", "hr")
+	for want, args := range map[string][]string{
+		"nothing to undo":             {"connector", "undo", "hr"},
+		`no connector "gone"`:         {"connector", "undo", "gone"},
+		"0 people: want 1":            {"connector", "expect", "hr", "--disable", "0", "--until", "3h"},
+		"want a time within the next": {"connector", "expect", "hr", "--disable", "5", "--until", "30d"},
+		`"soon": want a time`:         {"connector", "expect", "hr", "--disable", "5", "--until", "soon"},
+		`required flag(s) "until"`:    {"connector", "expect", "hr", "--disable", "5"},
+	} {
+		says(t, d, want, args...)
+	}
+}

@@ -160,6 +160,35 @@ func (a *Admin) DeleteConnector(ctx context.Context, name string) error {
 	return a.Store.DeleteConnector(ctx, c.ID, event.New(a.now(), event.ConnectorDeleted, a.actor, "", c.ID, event.Success).With("name", name))
 }
 
+// Expect says that a connector will disable or delete up to n people until a time, in one wave that is not braked.
+func (a *Admin) Expect(ctx context.Context, name string, n int, until time.Time) error {
+	c, err := a.Connector(ctx, name)
+	if err != nil {
+		return err
+	}
+	now := a.now()
+	return a.Store.Expect(ctx, c.ID, n, until, now, event.New(now, event.ConnectorExpects, a.actor, "", c.ID, event.Success).
+		With("name", c.Name).With("number", n).With("until", until.UTC().Format(time.RFC3339)))
+}
+
+// Undo brings back whoever left in a wave of a connector, the latest when wave is empty.
+func (a *Admin) Undo(ctx context.Context, name, wave string) (client.Undone, error) {
+	c, err := a.Connector(ctx, name)
+	if err != nil {
+		return client.Undone{}, err
+	}
+	u, err := a.Store.Undo(ctx, c.ID, wave, a.actor, a.now())
+	if fault.Is(err, fault.NotFound) {
+		err = fault.Wrap(fault.NotFound, message.Key("error.not_found"), fmt.Errorf("nothing to undo: %s did not take very many people away at once in the last 7 days, or all were brought back", name))
+	}
+	return u, err
+}
+
+// Waves returns the brake of a connector, and how many people of each wave can be brought back, by the wave's id.
+func (a *Admin) Waves(ctx context.Context, connector string) (client.Brake, map[string]int, error) {
+	return a.Store.Brake(ctx, connector)
+}
+
 // Connector returns a connector by its name. fault.NotFound when there is none.
 func (a *Admin) Connector(ctx context.Context, name string) (*client.Connector, error) {
 	c, err := a.Store.ConnectorByName(ctx, name)

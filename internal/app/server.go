@@ -295,6 +295,9 @@ func (srv *Server) sweep(ctx context.Context) {
 		if _, err := srv.Store.SweepRemoved(ctx, now); err != nil {
 			srv.setup.Log.WarnContext(ctx, "old rows not swept", "err", err)
 		}
+		if _, err := srv.Store.SweepDepartures(ctx, now); err != nil {
+			srv.setup.Log.WarnContext(ctx, "people who left are still remembered", "err", err)
+		}
 		if _, err := srv.Store.SweepSignIns(ctx, now); err != nil {
 			srv.setup.Log.WarnContext(ctx, "old sign-ins not swept", "err", err)
 		}

@@ -20,6 +20,7 @@ var endRules = map[string]string{
 	"attempts":        "epoch",
 	"browsers":        "epoch",
 	"contacts":        "cascade",
+	"departures":      "kept: whom a connector took away of late, sealed under their own key, so that a wave can be undone; minutes, or seven days",
 	"enrolments":      "epoch",
 	"events":          "kept: the audit log; sealed parts end with the person's key",
 	"handoffs":        "epoch",

@@ -96,6 +96,28 @@ func SignalFloodAlert(e Envelope, f SignalFlood) Letter {
 	}
 }
 
+// Brake is a connector that took very many people away at once.
+type Brake struct {
+	Connector    string
+	Left, People int
+	Until        time.Time // when it can no longer be undone; in the organisation's zone
+	Link         string    // where administrators see and undo it
+}
+
+// BrakeAlert tells administrators, once for each wave.
+func BrakeAlert(e Envelope, b Brake) Letter {
+	return Letter{
+		ID: e.ID, Lang: e.Lang, To: e.To,
+		Subject: message.Key("mail.brake.subject", "Connector", b.Connector),
+		Lead:    message.Key("mail.brake.lead", "Connector", b.Connector, "Left", b.Left, "People", b.People),
+		Paragraphs: []message.Message{
+			message.Key("mail.brake.effect", "Until", b.Until),
+			message.Key("mail.brake.next", "Connector", b.Connector),
+		},
+		Link: &Link{message.Key("mail.brake.link"), b.Link},
+	}
+}
+
 // MethodChange is what happened to a way to prove who somebody is.
 type MethodChange string
 

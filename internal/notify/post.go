@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -329,6 +330,9 @@ func (p *Post) security(ctx context.Context, i event.Item) error {
 	if e.Type == event.SignalFlooded {
 		return p.outcome(i, p.sendMail(ctx, SignalFloodAlert(env, SignalFlood{Provider: data(e, "idp"), People: number(e, "people"), All: number(e, "of")})), true)
 	}
+	if e.Type == event.ConnectorBraked {
+		return p.outcome(i, p.sendMail(ctx, BrakeAlert(env, p.brake(e))), true)
+	}
 	who, err := p.Book.Person(ctx, e.Subject)
 	if err != nil {
 		return err
@@ -410,6 +414,15 @@ func (p *Post) done(e event.Event) Done {
 
 func (p *Post) dispute(e event.Event) Dispute {
 	return Dispute{Purpose: Purpose(data(e, "action")), Done: true, Origin: p.origin(e), Reference: data(e, "reference"), Again: p.BaseURL + "/reset"}
+}
+
+func (p *Post) brake(e event.Event) Brake {
+	number := func(name string) int {
+		n, _ := e.Data[name].(float64)
+		return int(n)
+	}
+	until, _ := time.Parse(time.RFC3339, data(e, "until"))
+	return Brake{Connector: data(e, "name"), Left: number("left"), People: number("people"), Until: until.In(p.Zone), Link: p.BaseURL + "/console/connectors/" + url.PathEscape(data(e, "name"))}
 }
 
 // compose says what a notice of an event holds.

@@ -82,6 +82,7 @@ func everything(lang string) (letters map[string]Letter, texts map[string]Text) 
 	c := Confirm{Name: "Ada Lovelace", Code: "73920146", Minutes: 10, Origin: origin}
 	letters["confirm"], texts["confirm"] = ConfirmLetter(e, c), ConfirmText(s, c)
 	letters["browser"] = BrowserLetter(e, origin)
+	letters["brake"] = BrakeAlert(e, Brake{Connector: "entra", Left: 21, People: 60, Until: when, Link: "https://reset.contoso.example/console/connectors/entra"})
 	letters["flood"] = FloodLetter(e, origin, "KTRW-49MP")
 	letters["test"], texts["test"] = TestLetter(e), TestText(s)
 	return letters, texts

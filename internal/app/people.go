@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/regain-id/regain/internal/account"
 	"github.com/regain-id/regain/internal/client"
@@ -130,7 +131,7 @@ func (srv *Server) mountPeople() error {
 		return err
 	}
 	return console.Mount(srv.Site, console.Config{
-		Door: srv.Door, Staff: srv.Staff, Judge: srv.Flow, Store: srv.Store, Apps: srv.Store.Store, Teller: srv.Signal, Limits: srv.Store, Keys: s.Ring,
+		Base: strings.TrimRight(s.Base, "/"), Door: srv.Door, Staff: srv.Staff, Judge: srv.Flow, Store: srv.Store, Apps: srv.Store.Store, Teller: srv.Signal, Limits: srv.Store, Keys: s.Ring,
 		Hash: hashOf("rgn_invite"), Now: s.Now,
 	})
 }

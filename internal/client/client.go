@@ -192,6 +192,9 @@ func tokensText(all []Token) string {
 
 var nameForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 
+// GoodName reports whether a connector may be called so.
+func GoodName(name string) bool { return nameForm.MatchString(name) }
+
 // Check reports the first thing wrong with the connector's settings.
 func (c *Connector) Check() error {
 	if !nameForm.MatchString(c.Name) {

@@ -12,7 +12,7 @@ import (
 	"github.com/regain-id/regain/internal/web"
 )
 
-// change is one thing a member of staff wants done to an app or a receiver.
+// change is one thing a member of staff wants done to an app, a receiver or a connector.
 type change struct {
 	Key     string
 	Back    string // where the app or receiver is shown
@@ -20,6 +20,7 @@ type change struct {
 	At      time.Time
 	Until   time.Time // what the secrets there are end at, when another one is made
 	Actor   string
+	Form    map[string]string
 }
 
 // keepLife is how long the secrets there are go on, unless they are to end at once.
@@ -27,9 +28,10 @@ const keepLife = 24 * time.Hour
 
 // changing reads what is to be done and lets only somebody do it who stepped up in the last minutes. It is counted first,
 // whatever comes of it.
-func (c *rooms) changing(root string, h func(*web.Request, change) (web.Page, error)) func(*web.Request, *member) (web.Page, error) {
+func (c *rooms) changing(root string, h func(*web.Request, change) (web.Page, error), more ...web.Field) func(*web.Request, *member) (web.Page, error) {
+	fields := append([]web.Field{{Name: "version", Max: 20}, {Name: "keep", Max: 8}}, more...)
 	return func(r *web.Request, m *member) (web.Page, error) {
-		form, err := r.Form(web.Field{Name: "version", Max: 20}, web.Field{Name: "keep", Max: 8})
+		form, err := r.Form(fields...)
 		if err != nil {
 			return web.Page{}, err
 		}
@@ -37,7 +39,7 @@ func (c *rooms) changing(root string, h func(*web.Request, change) (web.Page, er
 			return web.Page{}, err
 		}
 		now := c.Now()
-		do := change{Key: r.Var("key"), At: now, Until: now, Actor: "person:" + m.Person}
+		do := change{Key: r.Var("key"), At: now, Until: now, Actor: "person:" + m.Person, Form: form}
 		do.Back = root + "/" + do.Key
 		if do.Version, err = strconv.ParseInt(form["version"], 10, 64); err != nil && form["version"] != "" {
 			return web.Page{}, fault.Wrap(fault.Invalid, message.Key("error.bad_request"), err)

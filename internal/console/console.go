@@ -72,12 +72,25 @@ type Receivers interface {
 	Health(ctx context.Context, clients ...string) ([]client.Health, error)
 }
 
+// Connectors are the identity providers that provision people, and the brake on each.
+type Connectors interface {
+	Connectors(ctx context.Context) ([]client.Connector, error)
+	ConnectorByName(ctx context.Context, name string) (*client.Connector, error)
+	CreateConnector(ctx context.Context, c *client.Connector, events ...event.Event) error
+	UpdateConnector(ctx context.Context, id string, change func(*client.Connector) ([]event.Event, error)) (*client.Connector, error)
+	// Brake returns how many people left of late, and how many of each wave can be brought back.
+	Brake(ctx context.Context, connector string) (b client.Brake, held map[string]int, err error)
+	// Undo brings them back; one that was broken off goes on when it is asked for again.
+	Undo(ctx context.Context, connector, wave, actor string, now time.Time) (client.Undone, error)
+}
+
 // Store is everything the rooms ask for.
 type Store interface {
 	Finder
 	Reader
 	Names
 	Receivers
+	Connectors
 	// KeepStaff notes that a page for staff is about to be shown in a session, and reports whether it may be.
 	KeepStaff(ctx context.Context, session string, now time.Time) (bool, error)
 	// UpdatePerson runs change on a person and their methods and commits them with the events. fault.NotFound.
@@ -104,6 +117,7 @@ type Keys interface {
 
 // Config is what the rooms need. Every field but Teller is.
 type Config struct {
+	Base   string // public base URL without path
 	Door   Door
 	Staff  *staff.Service
 	Judge  Judge
@@ -118,20 +132,21 @@ type Config struct {
 
 // The paths.
 const (
-	PathSearch    = "/console"
-	PathPeople    = "/console/people/"   // and an id
-	PathAttempts  = "/console/attempts/" // and a reference
-	PathApps      = "/console/apps"      // alone, or with a key, and with what is to be done
-	PathReceivers = "/console/receivers" // likewise
-	PathInvite    = "/console/invite"
-	PathBegin     = "/console/invite/begin"
+	PathSearch     = "/console"
+	PathPeople     = "/console/people/"    // and an id
+	PathAttempts   = "/console/attempts/"  // and a reference
+	PathApps       = "/console/apps"       // alone, or with a key, and with what is to be done
+	PathReceivers  = "/console/receivers"  // likewise
+	PathConnectors = "/console/connectors" // likewise; a name is the key
+	PathInvite     = "/console/invite"
+	PathBegin      = "/console/invite/begin"
 )
 
 // How often one member of staff may ask, and be refused.
 const (
 	maxSearches = 120
 	maxLooks    = 60
-	maxChanges  = 30 // of apps and receivers, and of what providers said of people
+	maxChanges  = 30 // of apps, receivers and connectors, and of what providers said of people
 	maxTests    = 10
 	inTime      = 10 * time.Minute
 	maxRefusals = 6 // are written down in an hour; the page comes always
@@ -175,6 +190,11 @@ func (c *rooms) all() []room {
 		{method: post, path: PathReceivers + "/{key}/enable", least: staff.Administrator, staff: c.changing(PathReceivers, c.disableReceiver(false))},
 		{method: post, path: PathReceivers + "/{key}/rotate", least: staff.Administrator, staff: c.changing(PathReceivers, c.rotateReceiver)},
 		{method: post, path: PathReceivers + "/{key}/test", least: staff.Administrator, staff: c.testReceiver},
+		{method: get, path: PathConnectors, least: staff.Administrator, staff: c.connectors},
+		{method: post, path: PathConnectors, least: staff.Administrator, staff: c.connect},
+		{method: get, path: PathConnectors + "/{key}", least: staff.Administrator, staff: c.connector},
+		{method: post, path: PathConnectors + "/{key}/rotate", least: staff.Administrator, staff: c.changing(PathConnectors, c.rotateConnector, lifeField)},
+		{method: post, path: PathConnectors + "/{key}/undo", least: staff.Administrator, staff: c.changing(PathConnectors, c.undoConnector)},
 		{method: get, path: PathInvite, open: c.invite},
 		{method: post, path: PathInvite, open: c.redeem},
 		{method: get, path: PathBegin, open: c.begin},
@@ -184,8 +204,8 @@ func (c *rooms) all() []room {
 // Mount adds every room to the site, or says what is missing.
 func Mount(s *web.Site, config Config) error {
 	c := &rooms{config}
-	if c.Door == nil || c.Staff == nil || c.Judge == nil || c.Store == nil || c.Apps == nil || c.Limits == nil || c.Keys == nil || c.Hash == nil || c.Now == nil {
-		return errors.New("console: door, staff, judge, store, apps, limits, keys, hash and now are needed")
+	if c.Base == "" || c.Door == nil || c.Staff == nil || c.Judge == nil || c.Store == nil || c.Apps == nil || c.Limits == nil || c.Keys == nil || c.Hash == nil || c.Now == nil {
+		return errors.New("console: base, door, staff, judge, store, apps, limits, keys, hash and now are needed")
 	}
 	for _, r := range c.all() {
 		h := r.open
@@ -239,12 +259,13 @@ func (c *rooms) frame(ctx context.Context, s *session.Session) (*web.Frame, erro
 // beside are the rooms that somebody with a role may go to, and which of them a path is in.
 func beside(role staff.Role, path string) []web.Room {
 	in := func(at string) bool { return path == at || strings.HasPrefix(path, at+"/") }
-	apps, receivers := in(PathApps), in(PathReceivers)
-	all := []web.Room{{Path: PathSearch, Icon: "search", Text: message.Key("console.room.search"), Here: !apps && !receivers}}
+	apps, receivers, connectors := in(PathApps), in(PathReceivers), in(PathConnectors)
+	all := []web.Room{{Path: PathSearch, Icon: "search", Text: message.Key("console.room.search"), Here: !apps && !receivers && !connectors}}
 	if role.Covers(staff.Administrator) {
 		all = append(all,
 			web.Room{Path: PathApps, Icon: "monitor", Text: message.Key("console.room.apps"), Here: apps},
-			web.Room{Path: PathReceivers, Icon: "message-square", Text: message.Key("console.room.receivers"), Here: receivers})
+			web.Room{Path: PathReceivers, Icon: "message-square", Text: message.Key("console.room.receivers"), Here: receivers},
+			web.Room{Path: PathConnectors, Icon: "users", Text: message.Key("console.room.connectors"), Here: connectors})
 	}
 	return all
 }

@@ -87,7 +87,7 @@ func open(t *testing.T) *house {
 	teller, err := signal.New(signal.Config{Base: "https://reset.contoso.example", Organisation: "Contoso", Store: h.db, Signing: h.db, Keys: h.ring, Limits: h.db,
 		HTTP: egress.New(egress.Options{}), Now: now, Log: log})
 	h.must(err)
-	c := Config{Door: door, Teller: teller, Staff: team, Judge: h.flow, Store: h.db, Apps: h.db.Store, Limits: h.db, Keys: h.ring, Now: now, Hash: func(token string) []byte {
+	c := Config{Base: "https://reset.contoso.example", Door: door, Teller: teller, Staff: team, Judge: h.flow, Store: h.db, Apps: h.db.Store, Limits: h.db, Keys: h.ring, Now: now, Hash: func(token string) []byte {
 		hash, _ := keyring.HashToken(token)
 		return hash
 	}}
@@ -220,6 +220,9 @@ func (h *house) place(r room, try string) string {
 	if strings.HasPrefix(r.path, PathReceivers) {
 		key = "tickets"
 	}
+	if strings.HasPrefix(r.path, PathConnectors) {
+		key = "workday"
+	}
 	return strings.NewReplacer("{id}", h.people["ada"].ID, "{reference}", try, "{key}", key).Replace(r.path)
 }
 
@@ -235,13 +238,14 @@ func TestNobodyEntersARoomWithoutARoleAndStrangersAreSentToSignIn(t *testing.T) 
 		}
 		at := h.place(r, try)
 		ask := func(b *surfer) *httptest.ResponseRecorder {
-			if r.path == PathSearch {
-				return b.do(r.method, at, url.Values{"q": {"ada"}})
+			if r.method == http.MethodGet {
+				return b.do(r.method, at, nil)
 			}
-			return b.do(r.method, at, nil)
+			return b.do(r.method, at, map[string]url.Values{PathSearch: {"q": {"ada"}}, PathConnectors: connecting("new", "entra", "year"),
+				PathConnectors + "/workday/rotate": {"version": {"1"}, "life": {"year"}}}[at])
 		}
 		shows := func(w *httptest.ResponseRecorder) bool {
-			return strings.Contains(w.Body.String(), "Lovelace") || strings.Contains(w.Body.String(), "HR Portal") || strings.Contains(w.Body.String(), "Ticket system")
+			return strings.Contains(w.Body.String(), "Lovelace") || strings.Contains(w.Body.String(), "HR Portal") || strings.Contains(w.Body.String(), "Ticket system") || strings.Contains(w.Body.String(), ">workday<")
 		}
 		leaves := func(what string, w *httptest.ResponseRecorder) {
 			t.Helper()

@@ -121,8 +121,8 @@ func TestEveryPageIsOneDocumentWithOneHeadingAndNothingInline(t *testing.T) {
 }
 
 func TestFormsPostAndEveryPlaceIsKnown(t *testing.T) {
-	ours := []string{"/", "/help", "/signout", PathSearch, PathInvite, PathBegin, PathApps, PathReceivers}
-	below := []string{PathPeople, PathAttempts, PathApps + "/", PathReceivers + "/"}
+	ours := []string{"/", "/help", "/signout", PathSearch, PathInvite, PathBegin, PathApps, PathReceivers, PathConnectors}
+	below := []string{PathPeople, PathAttempts, PathApps + "/", PathReceivers + "/", PathConnectors + "/"}
 	everyPage(t, func(name, lang string, _ web.Page, _ *httptest.ResponseRecorder, doc *html.Node) {
 		for _, n := range elements(doc, "form", "a") {
 			to, _ := attr(n, "href")

@@ -45,8 +45,25 @@ func clientSamples() map[string]view {
 	}
 	never := hook
 	never.Key, never.Name = "siem", "SIEM"
+	entra := client.Connector{ID: "c1", Name: "entra", Trust: client.TrustOne, Preset: client.PresetEntra, Tokens: tokens, Version: 2, Created: in(-900), Updated: in(-4), Last: in(-1)}
+	hr := client.Connector{ID: "c2", Name: "hr.system-1", Trust: client.TrustAll, Preset: client.PresetStandard, Groups: true, Roles: true, Uses: []client.Use{client.UseUsers, client.UseGroups}, ReadOnly: true, Rate: 25,
+		Tokens: []client.Token{{ID: "t", Created: in(-1000), Expires: in(-1)}}, Created: in(-1000), Updated: in(-1000), Last: in(-80)}
+	made := client.Connector{ID: "c3", Name: "okta", Trust: client.TrustNone, Preset: client.PresetStrict, Tokens: []client.Token{{ID: "t", Created: noon}}, Created: noon, Updated: noon}
+	const scim, token = "https://reset.contoso.example/scim/v2", "rgn_scim_8zT2o5yH7mQJm3kN1vRwXcB4sLdFgA6pUeIjKtYhOqE_1a2b3c4d"
 	return map[string]view{
-		"apps": AppsPage{Apps: []client.App{portal, link, keyed}}, "apps-none": AppsPage{},
+		"connectors": ConnectorsPage{Connectors: []client.Connector{entra, hr, made}, Preset: client.PresetStandard, Now: noon}, "connectors-none": ConnectorsPage{Preset: client.PresetStandard, Now: noon},
+		"connectors-wrong": ConnectorsPage{Connectors: []client.Connector{entra}, Name: "My IdP", Preset: client.PresetEntra, Now: noon}.wrong("console.connectors.name.wrong"),
+		"connectors-taken": ConnectorsPage{Connectors: []client.Connector{entra}, Name: "entra", Preset: client.PresetEntra, Now: noon}.wrong("console.connectors.name.taken"),
+		"connectors-many":  ConnectorsPage{Name: "entra", Preset: client.PresetEntra, Now: noon}.wrong("console.connectors.many"),
+		"connected":        ConnectedPage{Name: "okta", Address: scim, Secret: token, Preset: client.PresetStandard, Ends: in(8760), First: true},
+		"connected-again":  ConnectedPage{Name: "entra", Address: scim, Secret: token, Preset: client.PresetEntra, Until: in(24)}, "connected-ended": ConnectedPage{Name: "entra", Address: scim, Secret: token, Preset: client.PresetStrict},
+		"connector": ConnectorPage{Connector: entra, Address: scim, Now: noon}, "connector-waits": ConnectorPage{Connector: made, Address: scim, Now: noon}, "connector-tired": ConnectorPage{Connector: made, Address: scim, Now: in(1)},
+		"connector-quiet":    ConnectorPage{Connector: hr, Address: scim, Now: noon},
+		"connector-wave":     ConnectorPage{Connector: entra, Address: scim, Now: noon, Held: 4210, Wave: &client.Wave{ID: "w", Began: in(-2), Last: in(-1)}},
+		"connector-wave-one": ConnectorPage{Connector: entra, Address: scim, Now: noon, Held: 1, Wave: &client.Wave{ID: "w", Began: in(-2), Last: in(-1)}},
+		"hostile-connectors": ConnectorsPage{Connectors: []client.Connector{{Name: hostile, Trust: client.TrustOne}}, Name: hostile, Now: noon}, "hostile-connected": ConnectedPage{Name: hostile, Secret: hostile},
+		"hostile-connector": ConnectorPage{Connector: client.Connector{Name: hostile, Trust: client.TrustOne}, Address: hostile, Now: noon},
+		"apps":              AppsPage{Apps: []client.App{portal, link, keyed}}, "apps-none": AppsPage{},
 		"app": AppPage{App: portal, Now: noon}, "app-link": AppPage{App: link, Now: noon}, "app-keyed": AppPage{App: keyed, Now: noon}, "app-fresh": AppPage{App: fresh, Now: noon},
 		"secret":         SecretPage{Name: "HR Portal", Secret: "rgn_app_8zT2o5yH7mQJm3kN1vRwXcB4sLdFgA6pUeIjKtYhOqE_1a2b3c4d", Until: in(24), Back: PathApps + "/hr-portal"},
 		"secret-ended":   SecretPage{Name: "Ticket system", Secret: "whsec_BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=", Back: PathReceivers + "/tickets"},

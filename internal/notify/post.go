@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -317,35 +316,6 @@ func (p *Post) langOf(tags ...string) string {
 	return p.Printer.catalogue.Match(p.Language)
 }
 
-// security tells the organisation's security contact.
-func (p *Post) security(ctx context.Context, i event.Item) error {
-	if p.Security == "" {
-		return nil
-	}
-	e, err := p.Book.Event(ctx, i.Event)
-	if err != nil {
-		return gone(err)
-	}
-	env := Envelope{ID: "security-" + e.ID, Lang: p.Printer.catalogue.Match(p.Language), To: p.Security}
-	if e.Type == event.SignalFlooded {
-		return p.outcome(i, p.sendMail(ctx, SignalFloodAlert(env, SignalFlood{Provider: data(e, "idp"), People: number(e, "people"), All: number(e, "of")})), true)
-	}
-	if e.Type == event.ConnectorBraked {
-		return p.outcome(i, p.sendMail(ctx, BrakeAlert(env, p.brake(e))), true)
-	}
-	who, err := p.Book.Person(ctx, e.Subject)
-	if err != nil {
-		return err
-	}
-	name := "?"
-	if who != nil {
-		name = who.UserName
-	}
-	d := p.dispute(e)
-	d.Person = name
-	return p.outcome(i, p.sendMail(ctx, DisputeAlert(env, d)), true)
-}
-
 func (p *Post) sendMail(ctx context.Context, l Letter) error {
 	if p.Mail == nil {
 		return permanent("no mail server is configured")
@@ -398,12 +368,6 @@ func data(e event.Event, name string) string {
 	return s
 }
 
-// number returns a count of an event, as JSON reads it; 0 when there is none.
-func number(e event.Event, name string) int {
-	f, _ := e.Data[name].(float64)
-	return int(f)
-}
-
 func (p *Post) origin(e event.Event) Origin {
 	return Origin{When: e.At.In(p.Zone), Browser: e.Private["agent"], Network: wide(e.Private["network"])}
 }
@@ -414,15 +378,6 @@ func (p *Post) done(e event.Event) Done {
 
 func (p *Post) dispute(e event.Event) Dispute {
 	return Dispute{Purpose: Purpose(data(e, "action")), Done: true, Origin: p.origin(e), Reference: data(e, "reference"), Again: p.BaseURL + "/reset"}
-}
-
-func (p *Post) brake(e event.Event) Brake {
-	number := func(name string) int {
-		n, _ := e.Data[name].(float64)
-		return int(n)
-	}
-	until, _ := time.Parse(time.RFC3339, data(e, "until"))
-	return Brake{Connector: data(e, "name"), Left: number("left"), People: number("people"), Until: until.In(p.Zone), Link: p.BaseURL + "/console/connectors/" + url.PathEscape(data(e, "name"))}
 }
 
 // compose says what a notice of an event holds.

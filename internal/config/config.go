@@ -47,7 +47,8 @@ type Config struct {
 	Receivers Receivers `key:"receivers"`
 	// A YAML file of policy rules, applied once for each new content. Default none: the rules in the database stay.
 	PolicyFile string `key:"policy_file"`
-	// The mail address told when somebody says "this was not me". Default none: it stands in the events only.
+	// The mail address told when somebody says "this was not me", and when a connector takes very many people away. Default
+	// none: it stands in the events only.
 	SecurityContact string `key:"security_contact"`
 	Limits          Limits `key:"limits"`
 	Log             Log    `key:"log"`

@@ -45,7 +45,7 @@ func TestEverythingOfAPersonIsKept(t *testing.T) {
 			known[k[0]] = strings.Fields(strings.ReplaceAll(k[1], ",", " "))
 		}
 		// What names a person and is neither kept nor here has not been thought about: does it come back with them?
-		ends := []string{"person_keys", "events", "attempts", "writes", "sessions", "enrolments", "browsers", "handoffs", "departures"}
+		ends := []string{"person_keys", "events", "attempts", "writes", "sessions", "enrolments", "browsers", "handoffs", "departures", "signal_counts"}
 		for table, columns := range ok[map[string][]string](t)(s.Columns(t.Context())) {
 			if kept, is := known[table]; is {
 				slices.Sort(kept)
@@ -78,6 +78,7 @@ func TestAWaveIsUndoneWithEverythingAsItWas(t *testing.T) {
 			[]method.Code{{Method: "codes-" + ada.ID, Selector: "AAAA", Hash: "h1"}, {Method: "codes-" + ada.ID, Selector: "BBBB", Hash: "h2", Used: noon}}))
 		must(t, s.Exec(t.Context(), `INSERT INTO links (person, directory, ref, login, made) VALUES ('`+ada.ID+`', 'here', 'guid-1', 'ada', 5)`,
 			`INSERT INTO identities (idp, key, person, issuer, subject, made) VALUES ('corp', 'oid-1', '`+ada.ID+`', 'https://idp', 'sub-1', 6)`,
+			`UPDATE people SET alerts = '[{"idp":"corp","kind":"disabled","since":"2026-11-01T00:00:00Z","until":"2026-11-08T00:00:00Z","confirmed":"2026-11-02T00:00:00Z"}]' WHERE id = '`+ada.ID+`'`,
 			`INSERT INTO registrations (person, snoozes, until, reviewed) VALUES ('`+ada.ID+`', 2, 7, 8)`))
 		before := ok[map[string][]string](t)(s.RowsOf(t.Context(), ada.ID))
 		if len(before) < 8 {
@@ -125,6 +126,10 @@ func TestAWaveIsUndoneWithEverythingAsItWas(t *testing.T) {
 		row := func(rows map[string][]string) string { return rows["people"][0] }
 		if a := ok[*account.Person](t)(s.Person(t.Context(), ada.ID)); a == nil || !a.Active || a.Version != ada.Version+1 || a.Epoch != ada.Epoch+1 || !a.Updated.Equal(clock) || a.UserName != ada.UserName {
 			t.Errorf("the person: %+v\nwas %s\nis  %s", a, row(before), row(after))
+		}
+		// What a provider said of them, and staff confirmed, is not undone by leaving and coming back.
+		if a := ok[*account.Person](t)(s.Person(t.Context(), ada.ID)); !a.Barred(clock.AddDate(1, 0, 0)) {
+			t.Errorf("the alerts: %+v", a.Alerts)
 		}
 		delete(before, "people")
 		delete(after, "people")

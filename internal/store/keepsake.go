@@ -29,7 +29,7 @@ type keptTable struct {
 // as an account in a directory, stays theirs; what stood on something that is gone stays gone.
 var keptTables = []keptTable{
 	{name: "people", by: "id", columns: `id, version, epoch, connector, external_id, user_name, user_name_key, active, display_name, display_name_key, given_name,
-		given_name_key, family_name, family_name_key, language, emails, phones, attrs, hold_until, dispute, created, updated`},
+		given_name_key, family_name, family_name_key, language, emails, phones, attrs, hold_until, dispute, alerts, created, updated`},
 	{name: "logins", by: "person", columns: `person, key`},
 	{name: "contacts", by: "person", columns: `person, list, position, value, value_key, type_key, is_primary, ending`},
 	{name: "methods", by: "person", columns: `id, version, person, kind, status, root_kind, root_id, sealed, destination, since, attribute, is_primary, uses, created,

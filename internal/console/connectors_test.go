@@ -53,6 +53,11 @@ func TestAnIdentityProviderIsConnectedAndTheLightTurnsOn(t *testing.T) {
 	if page.Header().Get("Refresh") != "5" || !strings.Contains(page.Body.String(), "Waiting for the first request") || strings.Contains(page.Body.String(), secret) {
 		t.Errorf("waiting: %v", page.Header())
 	}
+	b.do("POST", PathConnectors, connecting("fast", "standard", "year"))
+	h.must(h.db.TouchConnector(t.Context(), h.connectorOf("fast").ID, h.clock))
+	if page := b.get(PathConnectors + "/fast"); page.Header().Get("Refresh") != "" || !strings.Contains(page.Body.String(), ">Connected<") {
+		t.Errorf("heard of at once: %v", page.Header())
+	}
 	h.clock = h.clock.Add(lookFor)
 	if page := b.get(PathConnectors + "/entra"); page.Header().Get("Refresh") != "" || !strings.Contains(page.Body.String(), "Look again") {
 		t.Errorf("after ten minutes: %v", page.Header())

@@ -181,6 +181,11 @@ func TestAnUndoTakesNothingFromAnybody(t *testing.T) {
 			}))
 		}
 		enable(people[26])
+		b, held, err := s.Brake(t.Context(), c.ID)
+		must(t, err)
+		if n := held[b.Waves[0].ID]; n != 29 {
+			t.Errorf("%d can be brought back, want 29: one is back already", n)
+		}
 		clock = clock.Add(time.Hour)
 		must(t, disable(s, t, people[26]))
 		must(t, s.Exec(t.Context(), `DELETE FROM person_keys WHERE person = '`+people[2].ID+`'`))
@@ -229,6 +234,22 @@ func TestWhoIsDisabledAndThenDeletedComesBackActive(t *testing.T) {
 			t.Errorf("who was disabled long before: %+v", got)
 		}
 	}, at(&clock))
+}
+
+func TestWhoIsDisabledAndDeletedLeavesOnce(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		c := connector("hr")
+		must(t, s.CreateConnector(t.Context(), c))
+		for _, p := range crowd(t, s, c, 40)[:20] {
+			must(t, disable(s, t, p))
+			must(t, remove(s, t, p))
+		}
+		b, _, err := s.Brake(t.Context(), c.ID)
+		must(t, err)
+		if n := b.Recent(time.Now()); n != 20 || len(b.Waves) > 0 {
+			t.Errorf("%d left, %d waves", n, len(b.Waves))
+		}
+	})
 }
 
 func TestWhatIsForgottenOfWhoeverLeft(t *testing.T) {

@@ -366,3 +366,24 @@ func types(t *testing.T, s *store.Store, person string) (out []event.Type) {
 	slices.Reverse(out)
 	return out
 }
+
+// What was kept before a migration fits after it.
+func TestWhatAnOlderVersionKeptIsPutBack(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		c := connector("hr")
+		must(t, s.CreateConnector(t.Context(), c))
+		people := crowd(t, s, c, 30)
+		must(t, s.WithoutKept(t.Context(), "people", "alerts", func() error {
+			for _, p := range people {
+				if err := remove(s, t, p); err != nil {
+					return err
+				}
+			}
+			return nil
+		}))
+		same(t, "undone", ok[client.Undone](t)(s.Undo(t.Context(), c.ID, "", "cli:x", time.Now())), client.Undone{Restored: 30})
+		if p := ok[*account.Person](t)(s.Person(t.Context(), people[7].ID)); p == nil || p.UserName != people[7].UserName || len(p.Alerts) > 0 {
+			t.Errorf("%+v", p)
+		}
+	})
+}

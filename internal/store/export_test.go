@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"slices"
+	"strings"
 
 	"github.com/regain-id/regain/internal/event"
 	"github.com/regain-id/regain/internal/keyring"
@@ -197,7 +198,7 @@ func (s *Store) RowsOf(ctx context.Context, person string) (map[string][]string,
 	err := s.db.write(ctx, func(t tx) error {
 		kept, err := keepRows(ctx, t, person)
 		for table, rows := range kept {
-			for _, row := range rows {
+			for _, row := range rows.Rows {
 				text, _ := json.Marshal(row)
 				out[table] = append(out[table], string(text))
 			}
@@ -206,4 +207,16 @@ func (s *Store) RowsOf(ctx context.Context, person string) (map[string][]string,
 		return err
 	})
 	return out, err
+}
+
+// WithoutKept runs fn as a version would that does not know a column of a kept table yet.
+func (s *Store) WithoutKept(_ context.Context, table, column string, fn func() error) error {
+	for i := range keptTables {
+		if k := &keptTables[i]; k.name == table {
+			was := k.columns
+			k.columns = strings.Join(slices.DeleteFunc(k.names(), func(name string) bool { return name == column }), ", ")
+			defer func() { k.columns = was }()
+		}
+	}
+	return fn()
 }

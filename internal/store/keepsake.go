@@ -3,13 +3,21 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
 
-// keepsake is every row of somebody who is deleted, as it stood: table → rows → columns. It is sealed under their own key,
+// keepsake is every row of somebody who is deleted, as it stood, by table. It is sealed under their own key,
 // read back by nothing but an undo, and put back to the letter: nothing in it is judged anew, and nothing is added to it.
-type keepsake map[string][][]cell
+type keepsake map[string]keptRows
+
+// keptRows are the rows of one table. Their columns are named, so that what was kept before a migration fits after it: a
+// column that came since has its default.
+type keptRows struct {
+	Columns []string `json:"columns"`
+	Rows    [][]cell `json:"rows"`
+}
 
 // cell is one value of a row; nothing set is NULL.
 type cell struct {
@@ -86,7 +94,7 @@ func keepRows(ctx context.Context, t tx, person string) (keepsake, error) {
 			return nil, err
 		}
 		if len(rows) > 0 {
-			kept[table.name] = rows
+			kept[table.name] = keptRows{table.names(), rows}
 		}
 	}
 	return kept, nil
@@ -108,7 +116,13 @@ func (c cell) value() any {
 
 // putBack writes the rows of a table where nobody has taken their place, and returns how many.
 func (k keepsake) putBack(ctx context.Context, t tx, table keptTable) (n int64, err error) {
-	columns := table.names()
+	kept := k[table.name]
+	columns, known := kept.Columns, table.names()
+	for _, name := range columns {
+		if !slices.Contains(known, name) {
+			return 0, fmt.Errorf("%s: column %q is not there any more", table.name, name)
+		}
+	}
 	holders := make([]string, len(columns))
 	for i := range holders {
 		holders[i] = "$" + strconv.Itoa(i+1)
@@ -120,9 +134,9 @@ func (k keepsake) putBack(ctx context.Context, t tx, table keptTable) (n int64, 
 		insert += `SELECT ` + strings.Join(holders, ", ") + ` WHERE ` + table.also
 	}
 	insert += ` ON CONFLICT DO NOTHING`
-	for _, row := range k[table.name] {
+	for _, row := range kept.Rows {
 		if len(row) != len(columns) {
-			return n, fmt.Errorf("%s: %d values for %d columns: they were kept by another version", table.name, len(row), len(columns))
+			return n, fmt.Errorf("%s: %d values for %d columns", table.name, len(row), len(columns))
 		}
 		args := make([]any, len(row))
 		for i, c := range row {

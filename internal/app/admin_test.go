@@ -76,8 +76,8 @@ func TestEveryChangeOfTheCommandLineIsRecordedWithOldAndNew(t *testing.T) {
 		c, err := s.ConnectorByName(t.Context(), "hr")
 		must(err)
 		want = []string{
-			`connector.created {"groups":false,"name":"hr","preset":"standard","roles":true,"trust":"one"}`,
-			`connector.changed {"name":"hr","roles":["true","false"]}`,
+			`connector.created {"groups":false,"name":"hr","preset":"standard","rate":0,"read_only":false,"roles":true,"tokens":"` + c.Tokens[0].ID + `","trust":"one","uses":"users,groups,methods"}`,
+			`connector.changed {"name":"hr","roles":[true,false]}`,
 		}
 		if got := logged(t, s, c.ID); !slices.Equal(got, want) {
 			t.Errorf("of the connector:\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))

@@ -20,7 +20,7 @@ import (
 )
 
 // measured is a world on a database that really syncs, with people enough that nobody resets twice.
-func measured(b *testing.B, kind store.Kind, people int) (w *world, all []*somebody, raw func(context.Context) error) {
+func measured(b *testing.B, kind store.Kind, people int) (w *world, all []*somebody, raw storetest.Control) {
 	b.Helper()
 	address, raw := storetest.Durable(b, kind)
 	w = newWorld(b, scene{kind: store.SQLite, change: func(s *Setup) {
@@ -53,7 +53,7 @@ func BenchmarkReset(b *testing.B) {
 			b.Run(fmt.Sprintf("%s/c=%d", kind, workers), func(b *testing.B) {
 				n := max(b.N, workers)
 				w, people, raw := measured(b, kind, n)
-				limit := storetest.Rate(b, workers, max(200, n), func(ctx context.Context, _ int) error { return raw(ctx) })
+				limit := storetest.Rate(b, workers, max(200, n), func(ctx context.Context, _ int) error { return raw.Write(ctx) })
 				b.ResetTimer()
 				rate := storetest.Rate(b, workers, n, func(_ context.Context, i int) error {
 					v := w.visitor()
@@ -121,7 +121,7 @@ func BenchmarkStart(b *testing.B) {
 			w, people, raw := measured(b, kind, 1)
 			n := max(b.N, 8)
 			floor := storetest.Rate(b, 8, n, func(ctx context.Context, _ int) error { return post(ctx, bare.URL, "x") })
-			limit := storetest.Rate(b, 8, n, func(ctx context.Context, _ int) error { return raw(ctx) })
+			limit := storetest.Rate(b, 8, n, func(ctx context.Context, _ int) error { return raw.Write(ctx) })
 			b.ResetTimer()
 			rate := storetest.Rate(b, 8, n, func(ctx context.Context, i int) error {
 				return post(ctx, w.base+"/reset", []string{people[0].Login, "nobody@alder.example"}[i%2])

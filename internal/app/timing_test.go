@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"math"
@@ -109,9 +110,10 @@ func (w *world) throttle(login string) {
 	}
 }
 
-func median(d []time.Duration) time.Duration {
-	s := slices.Sorted(slices.Values(d))
-	return (s[(len(s)-1)/2] + s[len(s)/2]) / 2
+func median[T cmp.Ordered](of []T) T {
+	s := slices.Clone(of)
+	slices.Sort(s)
+	return s[len(s)/2]
 }
 
 // mannWhitney returns how likely it is that two samples of one distribution differ in rank as much as these: the test

@@ -22,20 +22,25 @@ var errMoved = errors.New("another try began meanwhile")
 
 // Of returns the open handoff of this browser; nil when it holds none.
 func (s *Service) Of(r *web.Request) (*client.Handoff, error) {
-	h, err := s.kept(r)
+	cookie := hashOf(r.Cookie(cookieName), prefixCookie)
+	if cookie == nil {
+		return nil, nil
+	}
+	h, err := s.Store.HandoffByCookie(r.Context(), cookie)
 	if err != nil || h == nil || !h.Held(s.Now()) {
 		return nil, err
 	}
 	return h, nil
 }
 
-// kept returns the handoff that this browser's cookie opens, whatever became of it; nil when it opens none.
-func (s *Service) kept(r *web.Request) (*client.Handoff, error) {
+// kept returns the handoff that this browser's cookie opens, whatever became of it, and its app; nil when it opens none, and
+// no app when that was deleted.
+func (s *Service) kept(r *web.Request) (*client.Handoff, *client.App, error) {
 	cookie := hashOf(r.Cookie(cookieName), prefixCookie)
 	if cookie == nil {
-		return nil, nil
+		return nil, nil, nil
 	}
-	return s.Store.HandoffByCookie(r.Context(), cookie)
+	return s.Store.HandoffAndApp(r.Context(), cookie)
 }
 
 // Bind ties the open handoff of this browser to a try that just began in it; a later try takes the place of an earlier one.
@@ -45,7 +50,7 @@ func (s *Service) Bind(r *web.Request, attempt string) error {
 	if err != nil || h == nil {
 		return err
 	}
-	_, err = s.Store.UpdateHandoff(r.Context(), h.ID, func(h *client.Handoff) ([]event.Event, error) {
+	_, err = s.Store.UpdateHandoff(r.Context(), h, func(h *client.Handoff) ([]event.Event, error) {
 		return nil, h.Begin(attempt, s.Now())
 	})
 	if fault.Is(err, fault.Over) { // it was answered in another tab
@@ -60,7 +65,7 @@ func (s *Service) Falter(r *web.Request) error {
 	if err != nil || h == nil {
 		return err
 	}
-	_, err = s.Store.UpdateHandoff(r.Context(), h.ID, func(h *client.Handoff) ([]event.Event, error) { return nil, h.Falter(s.Now()) })
+	_, err = s.Store.UpdateHandoff(r.Context(), h, func(h *client.Handoff) ([]event.Event, error) { return nil, h.Falter(s.Now()) })
 	if fault.Is(err, fault.Over) {
 		return nil
 	}
@@ -73,16 +78,12 @@ func (s *Service) Sender(r *web.Request) (*web.Sender, error) {
 	if p := r.URL.Path; p == "/console" || strings.HasPrefix(p, "/console/") { // staff at work are on nobody's errand
 		return nil, nil
 	}
-	h, err := s.Of(r)
-	if err != nil || h == nil {
-		return nil, err
-	}
-	app, err := s.Store.App(r.Context(), h.Key)
-	if err != nil {
+	h, app, err := s.kept(r)
+	if err != nil || h == nil || !h.Held(s.Now()) {
 		return nil, err
 	}
 	// Forms lead to an origin that is registered now, and to no other.
-	if app == nil || app.ID != h.App || !slices.Contains(app.Redirects, h.Redirect) {
+	if app == nil || !slices.Contains(app.Redirects, h.Redirect) {
 		return nil, nil
 	}
 	u, err := url.Parse(h.Redirect)
@@ -160,20 +161,13 @@ func (s *Service) held(r *web.Request) (*client.Handoff, *client.App, *web.Page,
 	if _, err := r.Form(); err != nil {
 		return nil, nil, nil, err
 	}
-	h, err := s.kept(r)
+	h, app, err := s.kept(r)
 	if err != nil {
 		return nil, nil, nil, err
 	}
 	if h == nil {
 		page := s.ended(nil)
 		return nil, nil, &page, nil
-	}
-	app, err := s.Store.App(r.Context(), h.Key)
-	if err != nil {
-		return nil, nil, nil, err
-	}
-	if app != nil && app.ID != h.App { // deleted, and another one has its key now
-		app = nil
 	}
 	if !h.Held(s.Now()) {
 		if err := s.end(r.Context(), h, client.WhyExpired); err != nil {
@@ -194,7 +188,7 @@ func (s *Service) answer(r *web.Request, app *client.App, h *client.Handoff, o c
 		return s.give(r, app, h, client.WhyOther)
 	}
 	code, hash := keyring.NewToken(prefixCode)
-	_, err := s.Store.UpdateHandoff(r.Context(), h.ID, func(now *client.Handoff) ([]event.Event, error) {
+	_, err := s.Store.UpdateHandoff(r.Context(), h, func(now *client.Handoff) ([]event.Event, error) {
 		if now.Attempt != h.Attempt {
 			return nil, errMoved
 		}
@@ -214,7 +208,7 @@ func (s *Service) answer(r *web.Request, app *client.App, h *client.Handoff, o c
 // give sends the browser back with nothing changed. Why is for the log alone: the app hears the same whatever it was, but
 // for something that is not answering, which says nothing of the person.
 func (s *Service) give(r *web.Request, app *client.App, h *client.Handoff, why string) (web.Page, error) {
-	_, err := s.Store.UpdateHandoff(r.Context(), h.ID, func(now *client.Handoff) ([]event.Event, error) {
+	_, err := s.Store.UpdateHandoff(r.Context(), h, func(now *client.Handoff) ([]event.Event, error) {
 		if now.Attempt != h.Attempt {
 			return nil, errMoved
 		}
@@ -240,7 +234,7 @@ func (s *Service) end(ctx context.Context, h *client.Handoff, why string) error 
 	if h.State != client.HandoffOpen {
 		return nil
 	}
-	_, err := s.Store.UpdateHandoff(ctx, h.ID, func(h *client.Handoff) ([]event.Event, error) { return h.End(why, s.Now()) })
+	_, err := s.Store.UpdateHandoff(ctx, h, func(h *client.Handoff) ([]event.Event, error) { return h.End(why, s.Now()) })
 	if fault.Is(err, fault.Over) {
 		return nil
 	}

@@ -1,6 +1,7 @@
 package handoff
 
 import (
+	"context"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
@@ -104,6 +105,11 @@ func noClient(c credentials, cause error) *refusal {
 // right from this network is counted before it is looked at, so that nobody guesses; who was let in from there with the
 // same is not counted again, so that an app is not kept out by how much it does.
 func (s *Service) authenticate(r *http.Request, p parameters) (*client.App, *refusal) {
+	return s.authenticateOf(r, p, s.Store.App)
+}
+
+// authenticateOf does it with what looks an app up by its key.
+func (s *Service) authenticateOf(r *http.Request, p parameters, find func(context.Context, string) (*client.App, error)) (*client.App, *refusal) {
 	c, bad := credentialsOf(r, p)
 	from := session.Origin{Addr: s.site.Client(r)}
 	mark := c.mark(from)
@@ -115,7 +121,7 @@ func (s *Service) authenticate(r *http.Request, p parameters) (*client.App, *ref
 	if bad != nil {
 		return nil, bad
 	}
-	app, err := s.Store.App(r.Context(), c.key)
+	app, err := find(r.Context(), c.key)
 	if err != nil {
 		return nil, down(err)
 	}

@@ -81,12 +81,14 @@ type Store interface {
 	OpenHandoff(ctx context.Context, request []byte, app string, cookie []byte, now time.Time, change func(*client.Handoff) []event.Event) (*client.Handoff, error)
 	// HandoffByCookie returns the handoff of a browser; nil when there is none.
 	HandoffByCookie(ctx context.Context, cookie []byte) (*client.Handoff, error)
+	// HandoffAndApp returns it with its app, which is nil when it was deleted, whoever has its key now.
+	HandoffAndApp(ctx context.Context, cookie []byte) (*client.Handoff, *client.App, error)
 	// HandoffByToken returns the handoff of an access token; nil when there is none.
 	HandoffByToken(ctx context.Context, token []byte) (*client.Handoff, error)
-	// UpdateHandoff runs change on a handoff and commits it with the events, or neither. change may run more than once.
-	UpdateHandoff(ctx context.Context, id string, change func(*client.Handoff) ([]event.Event, error)) (*client.Handoff, error)
-	// UpdateHandoffByCode is UpdateHandoff on the handoff of a code. fault.NotFound when there is none.
-	UpdateHandoffByCode(ctx context.Context, code []byte, change func(*client.Handoff) ([]event.Event, error)) (*client.Handoff, error)
+	// UpdateHandoff runs change on a handoff as it was read, or anew when it moved since, and commits it with the events, or neither. change may run more than once.
+	UpdateHandoff(ctx context.Context, read *client.Handoff, change func(*client.Handoff) ([]event.Event, error)) (*client.Handoff, error)
+	// HandoffByCode returns the handoff that a code was made for, and its app, as HandoffAndApp does.
+	HandoffByCode(ctx context.Context, code []byte) (*client.Handoff, *client.App, error)
 }
 
 // Once remembers what may be used once.

@@ -321,7 +321,7 @@ func TestTheWayBackIsTrue(t *testing.T) {
 			h := w.portal.begun[len(w.portal.begun)-1]
 			held, err := w.store.HandoffByCookie(t.Context(), h.Cookie)
 			if err == nil {
-				_, err = w.store.UpdateHandoff(t.Context(), held.ID, func(h *client.Handoff) ([]event.Event, error) { return nil, h.Begin("later", w.clock.now()) })
+				_, err = w.store.UpdateHandoff(t.Context(), held, func(h *client.Handoff) ([]event.Event, error) { return nil, h.Begin("later", w.clock.now()) })
 			}
 			if err != nil {
 				t.Error(err)

@@ -1,6 +1,7 @@
 package handoff
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"net/url"
@@ -61,7 +62,17 @@ type tokens struct {
 
 // redeem burns a code that an authenticated client shows, and only then looks at what is wrong with it.
 func (s *Service) redeem(r *http.Request, p parameters) (*tokens, *refusal) {
-	app, bad := s.authenticate(r, p)
+	code := hashOf(p.get("code"), prefixCode)
+	// The app stands beside what the code is for: one look for both.
+	var h *client.Handoff
+	app, bad := s.authenticateOf(r, p, func(ctx context.Context, key string) (app *client.App, err error) {
+		if code != nil {
+			if h, app, err = s.Store.HandoffByCode(ctx, code); err != nil || app != nil && app.Key == key {
+				return app, err
+			}
+		}
+		return s.Store.App(ctx, key)
+	})
 	if bad != nil {
 		return nil, bad
 	}
@@ -71,9 +82,11 @@ func (s *Service) redeem(r *http.Request, p parameters) (*tokens, *refusal) {
 	invalid := func(cause string) *refusal {
 		return &refusal{code: errInvalidGrant, description: textGrantIsBad, cause: errors.New(cause)}
 	}
-	code := hashOf(p.get("code"), prefixCode)
 	if code == nil {
 		return nil, invalid("a code that is none")
+	}
+	if h == nil {
+		return nil, invalid("a code that nobody was sent back with")
 	}
 	// Looked up first, so that a key that cannot be had burns no code.
 	key, err := s.signer(r.Context(), app.Alg)
@@ -83,7 +96,7 @@ func (s *Service) redeem(r *http.Request, p parameters) (*tokens, *refusal) {
 	access, hash := keyring.NewToken(prefixAccess)
 	shown := client.Redemption{App: app, Redirect: p.get("redirect_uri"), Verifier: p.get("code_verifier")}
 	refused := ""
-	h, err := s.Store.UpdateHandoffByCode(r.Context(), code, func(h *client.Handoff) (events []event.Event, _ error) {
+	h, err = s.Store.UpdateHandoff(r.Context(), h, func(h *client.Handoff) (events []event.Event, _ error) {
 		refused, events = h.Redeem(shown, hash, s.Now())
 		return events, nil
 	})

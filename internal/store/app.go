@@ -18,18 +18,25 @@ const (
 	selectApps = `SELECT id, version, ` + appColumns + ` FROM apps `
 )
 
-func readApp(row scanner) (a client.App, err error) {
-	var returns, redirects, actions, secrets, keys string
-	var created, updated int64
-	if err := row.Scan(&a.ID, &a.Version, &a.Key, &a.Name, &returns, &a.Disabled, &created, &updated,
-		&redirects, &actions, &a.Auth, &secrets, &keys, &a.Alg, &a.Subject, &a.Sector, &a.Initiate, &a.PushOnly); err != nil {
-		return a, err
-	}
-	a.Created, a.Updated = moment(created), moment(updated)
+// keptApp is where the columns of an app are read to.
+type keptApp struct {
+	client.App
+	returns, redirects, actions, secrets, keys string
+	created, updated                           int64
+}
+
+func (r *keptApp) into() []any {
+	return []any{&r.ID, &r.Version, &r.Key, &r.Name, &r.returns, &r.Disabled, &r.created, &r.updated,
+		&r.redirects, &r.actions, &r.Auth, &r.secrets, &r.keys, &r.Alg, &r.Subject, &r.Sector, &r.Initiate, &r.PushOnly}
+}
+
+func (r *keptApp) app() (client.App, error) {
+	a := r.App
+	a.Created, a.Updated = moment(r.created), moment(r.updated)
 	for _, c := range []struct {
 		text string
 		to   any
-	}{{returns, &a.Returns}, {redirects, &a.Redirects}, {actions, &a.Actions}, {secrets, &a.Secrets}, {keys, &a.Keys}} {
+	}{{r.returns, &a.Returns}, {r.redirects, &a.Redirects}, {r.actions, &a.Actions}, {r.secrets, &a.Secrets}, {r.keys, &a.Keys}} {
 		if c.text == "" {
 			continue
 		}
@@ -38,6 +45,14 @@ func readApp(row scanner) (a client.App, err error) {
 		}
 	}
 	return plainApp(a), nil
+}
+
+func readApp(row scanner) (client.App, error) {
+	var r keptApp
+	if err := row.Scan(r.into()...); err != nil {
+		return r.App, err
+	}
+	return r.app()
 }
 
 // plainApp returns an app as it reads once it was stored.

@@ -59,7 +59,7 @@ func BenchmarkWrites(b *testing.B) {
 			for _, workers := range []int{1, 8} {
 				b.Run(fmt.Sprintf("%s/%s/c=%d", kind, name, workers), func(b *testing.B) {
 					n := max(b.N, workers)
-					limit := storetest.Rate(b, workers, n, func(ctx context.Context, _ int) error { return raw(ctx) })
+					limit := storetest.Rate(b, workers, n, func(ctx context.Context, _ int) error { return raw.Write(ctx) })
 					b.ResetTimer()
 					rate := storetest.Rate(b, workers, n, do)
 					b.ReportMetric(rate, "ops/s")

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strings"
 	"time"
 
 	"github.com/regain-id/regain/internal/client"
@@ -18,9 +19,16 @@ import (
 
 // selectHandoffs reads handoffs with the live epoch of their person and of their try in one join. One that is nobody's yet
 // runs the same text and finds epoch 0, which no person has.
-const selectHandoffs = `SELECT h.id, h.version, h.app, h.key, h.state, h.action, h.request, h.cookie, h.sealed, h.attempt, h.person, h.epoch, h.code, h.token,
-	h.until, h.result, h.why, h.created, h.expires, coalesce(p.epoch, 0), coalesce(p.active, FALSE), coalesce(t.epoch, 0)
-	FROM handoffs h LEFT JOIN people p ON p.id = h.person LEFT JOIN attempts t ON t.id = h.attempt `
+const selectHandoffs = `SELECT ` + handoffsRead + handoffsFrom
+
+const (
+	handoffsRead = `h.id, h.version, h.app, h.key, h.state, h.action, h.request, h.cookie, h.sealed, h.attempt, h.person, h.epoch, h.code, h.token,
+	h.until, h.result, h.why, h.created, h.expires, coalesce(p.epoch, 0), coalesce(p.active, FALSE), coalesce(t.epoch, 0)`
+	handoffsFrom = ` FROM handoffs h LEFT JOIN people p ON p.id = h.person LEFT JOIN attempts t ON t.id = h.attempt `
+)
+
+// selectWithApp reads handoffs whose app still is, after it.
+var selectWithApp = `SELECT a.id, a.version, a.` + strings.ReplaceAll(appColumns, ", ", ", a.") + `, ` + handoffsRead + handoffsFrom + `JOIN apps a ON a.key = h.key AND a.id = h.app `
 
 // sealedHandoff is what the sealed column of a handoff holds. It is sealed under the key file: when it is written nobody
 // knows yet whose it is.
@@ -41,40 +49,48 @@ func sealedHandoffOf(h *client.Handoff) sealedHandoff {
 // maxAsked is how much an app may ask for, in bytes: handlers are stricter, so that this is met by a mistake of ours only.
 const maxAsked = 16 << 10
 
-// keptHandoff is a handoff with its sealed column, which an update that does not change it writes back as it is.
+// keptHandoff is where the columns of selectHandoffs are read to.
 type keptHandoff struct {
-	*client.Handoff
-	sealed []byte
+	client.Handoff
+	sealed                  []byte
+	result                  string
+	until, created, expires int64
 }
 
-func (s *Store) readHandoff(row scanner) (k keptHandoff, err error) {
-	h := &client.Handoff{}
-	var result string
-	var until, created, expires int64
-	if err := row.Scan(&h.ID, &h.Version, &h.App, &h.Key, &h.State, &h.Action, &h.Request, &h.Cookie, &k.sealed, &h.Attempt, &h.Person, &h.Epoch, &h.Code, &h.Token,
-		&until, &result, &h.Why, &created, &expires, &h.LiveEpoch, &h.LiveActive, &h.LiveTry); err != nil {
-		return k, err
-	}
-	h.Until, h.Created, h.Expires = moment(until), moment(created), moment(expires)
-	if result != "" {
-		if err := json.Unmarshal([]byte(result), &h.Result); err != nil {
-			return k, fmt.Errorf("handoff %s: result: %w", h.ID, err)
+func (r *keptHandoff) into() []any {
+	return []any{&r.ID, &r.Version, &r.App, &r.Key, &r.State, &r.Action, &r.Request, &r.Cookie, &r.sealed, &r.Attempt, &r.Person, &r.Epoch, &r.Code, &r.Token,
+		&r.until, &r.result, &r.Why, &r.created, &r.expires, &r.LiveEpoch, &r.LiveActive, &r.LiveTry}
+}
+
+func (s *Store) handoff(r *keptHandoff) (*client.Handoff, error) {
+	h := &r.Handoff
+	h.Until, h.Created, h.Expires = moment(r.until), moment(r.created), moment(r.expires)
+	if r.result != "" {
+		if err := json.Unmarshal([]byte(r.result), &h.Result); err != nil {
+			return nil, fmt.Errorf("handoff %s: result: %w", h.ID, err)
 		}
 	}
 	if s.ring == nil {
-		return k, errNoRing
+		return nil, errNoRing
 	}
 	var c sealedHandoff
-	plain, err := s.ring.Open(k.sealed, "handoffs", h.ID, "sealed")
+	plain, err := s.ring.Open(r.sealed, "handoffs", h.ID, "sealed")
 	if err == nil {
 		err = json.Unmarshal(plain, &c)
 	}
 	if err != nil {
-		return k, fmt.Errorf("handoff %s: %w", h.ID, err)
+		return nil, fmt.Errorf("handoff %s: %w", h.ID, err)
 	}
 	h.Redirect, h.Param, h.Nonce, h.Challenge, h.Hint, h.Lang, h.About = c.Redirect, c.Param, c.Nonce, c.Challenge, c.Hint, c.Lang, c.About
-	k.Handoff = plainHandoff(h)
-	return k, nil
+	return plainHandoff(h), nil
+}
+
+func (s *Store) readHandoff(row scanner) (*client.Handoff, error) {
+	var r keptHandoff
+	if err := row.Scan(r.into()...); err != nil {
+		return nil, err
+	}
+	return s.handoff(&r)
 }
 
 // plainHandoff returns a handoff as it reads once it was stored.
@@ -161,18 +177,18 @@ func (s *Store) CreateHandoff(ctx context.Context, h *client.Handoff, events ...
 }
 
 // saveHandoff writes what may change of a handoff: not what the app asked, but for the hint, which may be forgotten.
-func (s *Store) saveHandoff(before keptHandoff, after *client.Handoff) (stmt, error) {
+func (s *Store) saveHandoff(before, after *client.Handoff) (stmt, error) {
 	row, err := handoffRow(after)
 	if err != nil {
 		return stmt{}, err
 	}
-	sealed := before.sealed
+	var sealed []byte // as it is
 	if after.Hint != before.Hint {
 		if sealed, err = s.sealHandoff(after); err != nil {
 			return stmt{}, err
 		}
 	}
-	return statement(`UPDATE handoffs SET version = version + 1, sealed = $3, state = $4, cookie = $5, attempt = $6, person = $7, epoch = $8, code = $9, token = $10,
+	return statement(`UPDATE handoffs SET version = version + 1, sealed = coalesce($3, sealed), state = $4, cookie = $5, attempt = $6, person = $7, epoch = $8, code = $9, token = $10,
 			until = $11, result = $12, why = $13, expires = $14
 		WHERE id = $1 AND version = $2`, append([]any{before.ID, before.Version, sealed}, row...)...), nil
 }
@@ -188,17 +204,48 @@ func keepHandoff(before, after *client.Handoff) {
 }
 
 func (s *Store) oneHandoff(ctx context.Context, where string, hash []byte) (*client.Handoff, error) {
-	k, err := s.readHandoff(s.db.queryRow(ctx, selectHandoffs+where, handle(hash)))
+	h, err := s.readHandoff(s.db.queryRow(ctx, selectHandoffs+where, handle(hash)))
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}
-	return k.Handoff, err
+	return h, err
 }
 
 // HandoffByCookie returns the handoff of a browser by the hash of its cookie, in whatever state, with the live epoch of
 // its person; nil when there is none.
 func (s *Store) HandoffByCookie(ctx context.Context, cookie []byte) (*client.Handoff, error) {
 	return s.oneHandoff(ctx, `WHERE h.cookie = $1`, cookie)
+}
+
+// HandoffAndApp returns the handoff of a browser, as HandoffByCookie does, and its app; no app when that was deleted, whoever
+// has its key now.
+func (s *Store) HandoffAndApp(ctx context.Context, cookie []byte) (*client.Handoff, *client.App, error) {
+	return s.withApp(ctx, `WHERE h.cookie = $1`, cookie)
+}
+
+// HandoffByCode returns the handoff that a code, by its hash, was made for, and its app, as HandoffAndApp does. The code stays
+// known for a day after the handoff's time is up, so that one shown again is told from one that never was.
+func (s *Store) HandoffByCode(ctx context.Context, code []byte) (*client.Handoff, *client.App, error) {
+	return s.withApp(ctx, `WHERE h.code = $1`, code)
+}
+
+func (s *Store) withApp(ctx context.Context, where string, hash []byte) (*client.Handoff, *client.App, error) {
+	var h keptHandoff
+	var a keptApp
+	err := s.db.queryRow(ctx, selectWithApp+where, handle(hash)).Scan(append(a.into(), h.into()...)...)
+	if errors.Is(err, sql.ErrNoRows) {
+		handoff, err := s.oneHandoff(ctx, where, hash)
+		return handoff, nil, err
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	handoff, err := s.handoff(&h)
+	if err != nil {
+		return nil, nil, err
+	}
+	app, err := a.app()
+	return handoff, &app, err
 }
 
 // HandoffByToken returns a handoff by the hash of its access token, with the live epoch of its person; nil when there is
@@ -217,7 +264,7 @@ func (s *Store) OpenHandoff(ctx context.Context, request []byte, app string, coo
 	if len(cookie) == 0 {
 		return nil, errors.New("open handoff: no cookie")
 	}
-	h, err := s.changeHandoff(ctx, `WHERE h.request = $1 AND h.app = $2 AND h.state = $3 AND h.expires > $4`,
+	h, err := s.changeHandoff(ctx, nil, `WHERE h.request = $1 AND h.app = $2 AND h.state = $3 AND h.expires > $4`,
 		[]any{handle(request), storable(app), string(client.HandoffPushed), micros(now)}, errNoHandoff,
 		func(h *client.Handoff) ([]event.Event, error) {
 			h.State, h.Cookie = client.HandoffOpen, bytes.Clone(cookie)
@@ -232,51 +279,42 @@ func (s *Store) OpenHandoff(ctx context.Context, request []byte, app string, coo
 	return h, nil
 }
 
-// UpdateHandoff runs change on the current row, read with the live epoch of its person, and commits it with the events.
-// One that leaves the row as it is writes its events alone; ErrUnchanged writes nothing. What the app asked, and which
-// browser has it, are not for it to change; the hint may be forgotten. fault.NotFound when there is none.
-func (s *Store) UpdateHandoff(ctx context.Context, id string, change func(*client.Handoff) ([]event.Event, error)) (*client.Handoff, error) {
-	h, err := s.changeHandoff(ctx, `WHERE h.id = $1`, []any{storable(id)}, notFound("handoff", id), change)
+// UpdateHandoff runs change on a handoff as it was read just now, and commits it with the events; when it moved since, it is
+// read again, with the live epoch of its person, and change runs again. One that leaves the row as it is writes its events
+// alone; ErrUnchanged writes nothing. What the app asked, and which browser has it, are not for it to change; the hint may be
+// forgotten. read is left as it is. fault.NotFound when there is none.
+func (s *Store) UpdateHandoff(ctx context.Context, read *client.Handoff, change func(*client.Handoff) ([]event.Event, error)) (*client.Handoff, error) {
+	h, err := s.changeHandoff(ctx, read, `WHERE h.id = $1`, []any{storable(read.ID)}, notFound("handoff", read.ID), change)
 	if err != nil {
 		return nil, fmt.Errorf("update handoff: %w", err)
 	}
 	return h, nil
 }
 
-// UpdateHandoffByCode is UpdateHandoff of the one that a code, by its hash, was made for. The code stays known for a day
-// after the handoff's time is up, so that one shown again is told from one that never was.
-func (s *Store) UpdateHandoffByCode(ctx context.Context, code []byte, change func(*client.Handoff) ([]event.Event, error)) (*client.Handoff, error) {
-	none := notFound("handoff", "of a code") // never the code, nor its hash
-	h, err := s.changeHandoff(ctx, `WHERE h.code = $1`, []any{handle(code)}, none, change)
-	if err != nil {
-		return nil, fmt.Errorf("update handoff by code: %w", err)
-	}
-	return h, nil
-}
-
-func (s *Store) changeHandoff(ctx context.Context, where string, args []any, none error, fn func(*client.Handoff) ([]event.Event, error)) (*client.Handoff, error) {
-	type changing struct {
-		before keptHandoff
-		after  *client.Handoff
-	}
+// changeHandoff begins with what was read, when that is given, and reads by itself otherwise.
+func (s *Store) changeHandoff(ctx context.Context, read *client.Handoff, where string, args []any, none error, fn func(*client.Handoff) ([]event.Event, error)) (*client.Handoff, error) {
+	type changing struct{ before, after *client.Handoff }
 	var result *client.Handoff
 	err := update(ctx, s,
 		func(ctx context.Context, r reader) (changing, error) {
-			k, err := s.readHandoff(r.queryRow(ctx, selectHandoffs+where, args...))
-			if errors.Is(err, sql.ErrNoRows) {
-				err = none
+			before := read
+			if read = nil; before == nil {
+				var err error
+				if before, err = s.readHandoff(r.queryRow(ctx, selectHandoffs+where, args...)); errors.Is(err, sql.ErrNoRows) {
+					err = none
+				}
+				if err != nil {
+					return changing{}, err
+				}
 			}
-			if err != nil {
-				return changing{}, err
-			}
-			result = k.Handoff
-			return changing{k, plainHandoff(k.Handoff)}, nil
+			result = plainHandoff(before)
+			return changing{result, plainHandoff(before)}, nil
 		},
 		func(c *changing) ([]event.Event, error) { return fn(c.after) },
 		func(c changing) (change, error) {
-			keepHandoff(c.before.Handoff, c.after)
+			keepHandoff(c.before, c.after)
 			result = plainHandoff(c.after)
-			if reflect.DeepEqual(c.before.Handoff, result) {
+			if reflect.DeepEqual(c.before, result) {
 				return change{}, nil
 			}
 			first, err := s.saveHandoff(c.before, c.after)

@@ -37,13 +37,17 @@ func BenchmarkHandoff(b *testing.B) {
 			if err := s.CreateHandoff(ctx, h, event.New(now, event.HandoffOpened, "stranger", "", "", event.Success)); err != nil {
 				return err
 			}
-			_, err := s.UpdateHandoff(ctx, h.ID, func(h *client.Handoff) ([]event.Event, error) {
+			_, err := s.UpdateHandoff(ctx, h, func(h *client.Handoff) ([]event.Event, error) {
 				return h.Answer(hash("code"), client.Outcome{Person: p.ID, Epoch: p.Epoch, Status: client.StatusDone, Proofs: []string{"mail", "phone"}, At: now, Txn: "txn"}, "", now)
 			})
 			if err != nil {
 				return err
 			}
-			_, err = s.UpdateHandoffByCode(ctx, hash("code"), func(h *client.Handoff) ([]event.Event, error) {
+			read, _, err := s.HandoffByCode(ctx, hash("code"))
+			if err != nil {
+				return err
+			}
+			_, err = s.UpdateHandoff(ctx, read, func(h *client.Handoff) ([]event.Event, error) {
 				h.State, h.Token, h.Until = client.HandoffRedeemed, hash("token"), now.Add(client.AccessLife)
 				return []event.Event{event.New(now, event.HandoffRedeemed, "app:shop", h.Person, h.ID, event.Success)}, nil
 			})
@@ -52,7 +56,7 @@ func BenchmarkHandoff(b *testing.B) {
 		for _, workers := range []int{1, 8} {
 			b.Run(fmt.Sprintf("%s/made-answered-redeemed/c=%d", kind, workers), func(b *testing.B) {
 				n := max(b.N, workers)
-				limit := storetest.Rate(b, workers, commits*n, func(ctx context.Context, _ int) error { return raw(ctx) }) / commits
+				limit := storetest.Rate(b, workers, commits*n, func(ctx context.Context, _ int) error { return raw.Write(ctx) }) / commits
 				b.ResetTimer()
 				rate := storetest.Rate(b, workers, n, whole)
 				b.ReportMetric(rate, "handoffs/s")

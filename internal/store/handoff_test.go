@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"sync/atomic"
@@ -40,6 +41,15 @@ func answer(person string, epoch int64, code []byte) func(*client.Handoff) ([]ev
 	}
 }
 
+// byCode changes the handoff of a code.
+func byCode(ctx context.Context, s *store.Store, code string, change func(*client.Handoff) ([]event.Event, error)) (*client.Handoff, error) {
+	h, _, err := s.HandoffByCode(ctx, digest(code))
+	if err != nil || h == nil {
+		return nil, errors.Join(err, errors.New("no handoff of that code"))
+	}
+	return s.UpdateHandoff(ctx, h, change)
+}
+
 func TestAHandoffReadsAsItWasMadeAndHoldsNothingTheAppAskedInClear(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		h := sent("one")
@@ -52,7 +62,7 @@ func TestAHandoffReadsAsItWasMadeAndHoldsNothingTheAppAskedInClear(t *testing.T)
 		same(t, "by cookie", ok[*client.Handoff](t)(s.HandoffByCookie(t.Context(), h.Cookie)), h)
 
 		p := known(t, s)
-		got := ok[*client.Handoff](t)(s.UpdateHandoff(t.Context(), h.ID, answer(p.ID, p.Epoch, digest("code"))))
+		got := ok[*client.Handoff](t)(s.UpdateHandoff(t.Context(), h, answer(p.ID, p.Epoch, digest("code"))))
 		want := *h
 		if _, err := answer(p.ID, p.Epoch, digest("code"))(&want); err != nil {
 			t.Fatal(err)
@@ -62,17 +72,24 @@ func TestAHandoffReadsAsItWasMadeAndHoldsNothingTheAppAskedInClear(t *testing.T)
 		want.LiveEpoch, want.LiveActive = p.Epoch, true
 		same(t, "read again", ok[*client.Handoff](t)(s.HandoffByCookie(t.Context(), h.Cookie)), &want)
 
-		got = ok[*client.Handoff](t)(s.UpdateHandoffByCode(t.Context(), digest("code"), func(h *client.Handoff) ([]event.Event, error) {
+		got = ok[*client.Handoff](t)(byCode(t.Context(), s, "code", func(h *client.Handoff) ([]event.Event, error) {
 			same(t, "by code", h, &want)
 			h.State, h.Token, h.Until = client.HandoffRedeemed, digest("token"), noon.Add(client.AccessLife)
 			return nil, nil
 		}))
 		same(t, "by token", ok[*client.Handoff](t)(s.HandoffByToken(t.Context(), digest("token"))), got)
+		of := func(code []byte) (*client.Handoff, error) {
+			h, _, err := s.HandoffByCode(t.Context(), code)
+			return h, err
+		}
 		for what, none := range map[string]func() (*client.Handoff, error){
 			"another cookie":       func() (*client.Handoff, error) { return s.HandoffByCookie(t.Context(), digest("other")) },
 			"no cookie":            func() (*client.Handoff, error) { return s.HandoffByCookie(t.Context(), nil) },
 			"an empty cookie":      func() (*client.Handoff, error) { return s.HandoffByCookie(t.Context(), []byte{}) },
 			"a code for a cookie":  func() (*client.Handoff, error) { return s.HandoffByCookie(t.Context(), digest("code")) },
+			"another code":         func() (*client.Handoff, error) { return of(digest("other")) },
+			"no code":              func() (*client.Handoff, error) { return of(nil) },
+			"a token for a code":   func() (*client.Handoff, error) { return of(digest("token")) },
 			"another token":        func() (*client.Handoff, error) { return s.HandoffByToken(t.Context(), digest("other")) },
 			"no token":             func() (*client.Handoff, error) { return s.HandoffByToken(t.Context(), nil) },
 			"the token of no rows": func() (*client.Handoff, error) { return s.HandoffByToken(t.Context(), h.Cookie) },
@@ -81,17 +98,11 @@ func TestAHandoffReadsAsItWasMadeAndHoldsNothingTheAppAskedInClear(t *testing.T)
 				t.Errorf("%s: %v, %v", what, got, err)
 			}
 		}
-		keep := func(*client.Handoff) ([]event.Event, error) { t.Error("changed"); return nil, nil }
-		for what, update := range map[string]func() (*client.Handoff, error){
-			"another id":   func() (*client.Handoff, error) { return s.UpdateHandoff(t.Context(), id(), keep) },
-			"NUL":          func() (*client.Handoff, error) { return s.UpdateHandoff(t.Context(), "\x00", keep) },
-			"another code": func() (*client.Handoff, error) { return s.UpdateHandoffByCode(t.Context(), digest("other"), keep) },
-			"no code":      func() (*client.Handoff, error) { return s.UpdateHandoffByCode(t.Context(), nil, keep) },
-			"a token":      func() (*client.Handoff, error) { return s.UpdateHandoffByCode(t.Context(), digest("token"), keep) },
-		} {
-			if got, err := update(); got != nil || !fault.Is(err, fault.NotFound) || strings.Contains(err.Error(), "other") {
-				t.Errorf("%s: %v, %v", what, got, err)
-			}
+		gone := new(*h) // read, and swept since
+		gone.ID = id()
+		falter := func(h *client.Handoff) ([]event.Event, error) { h.Why = client.WhyDown; return nil, nil }
+		if got, err := s.UpdateHandoff(t.Context(), gone, falter); got != nil || !fault.Is(err, fault.NotFound) {
+			t.Errorf("one that is gone: %v, %v", got, err)
 		}
 	})
 }
@@ -101,10 +112,10 @@ func TestAHandoffKnowsWhenItsPersonsEpochMoved(t *testing.T) {
 		p := known(t, s)
 		h := sent("one")
 		must(t, s.CreateHandoff(t.Context(), h))
-		ok[*client.Handoff](t)(s.UpdateHandoff(t.Context(), h.ID, answer(p.ID, p.Epoch, digest("code"))))
+		ok[*client.Handoff](t)(s.UpdateHandoff(t.Context(), h, answer(p.ID, p.Epoch, digest("code"))))
 		live := func() (int64, bool) {
 			t.Helper()
-			got := ok[*client.Handoff](t)(s.UpdateHandoffByCode(t.Context(), digest("code"), func(*client.Handoff) ([]event.Event, error) { return nil, store.ErrUnchanged }))
+			got := ok[*client.Handoff](t)(byCode(t.Context(), s, "code", func(*client.Handoff) ([]event.Event, error) { return nil, store.ErrUnchanged }))
 			return got.LiveEpoch - got.Epoch, got.LiveActive
 		}
 		if behind, active := live(); behind != 0 || !active {
@@ -118,7 +129,7 @@ func TestAHandoffKnowsWhenItsPersonsEpochMoved(t *testing.T) {
 		a := attempt()
 		a.Person, a.Epoch = p.ID, p.Epoch+1
 		must(t, s.CreateAttempt(t.Context(), a))
-		tried := ok[*client.Handoff](t)(s.UpdateHandoff(t.Context(), h.ID, func(h *client.Handoff) ([]event.Event, error) {
+		tried := ok[*client.Handoff](t)(s.UpdateHandoff(t.Context(), h, func(h *client.Handoff) ([]event.Event, error) {
 			h.Attempt = a.ID
 			return nil, nil
 		}))
@@ -139,7 +150,7 @@ func TestWhatAnAppAskedAndWhichBrowserHasItDoNotChange(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *store.Store) {
 		h := sent("one")
 		must(t, s.CreateHandoff(t.Context(), h))
-		got := ok[*client.Handoff](t)(s.UpdateHandoff(t.Context(), h.ID, func(h *client.Handoff) ([]event.Event, error) {
+		got := ok[*client.Handoff](t)(s.UpdateHandoff(t.Context(), h, func(h *client.Handoff) ([]event.Event, error) {
 			h.ID, h.App, h.Key, h.Action, h.Request, h.Cookie = id(), "other", "other", client.ActionUnlock, digest("other"), digest("another")
 			h.Redirect, h.Param, h.Nonce, h.Challenge, h.Lang, h.About, h.Created = "https://evil.example/", "x", "x", "x", "fr", "x", noon.Add(time.Hour)
 			h.LiveEpoch, h.LiveActive, h.LiveTry, h.Version = 7, true, 7, 9
@@ -153,17 +164,28 @@ func TestWhatAnAppAskedAndWhichBrowserHasItDoNotChange(t *testing.T) {
 
 		before := ok[int64](t)(s.Count(t.Context(), `SELECT count(*) FROM events`))
 		for range 2 { // a fact that changes nothing is noted, and the version stays
-			ok[*client.Handoff](t)(s.UpdateHandoff(t.Context(), h.ID, func(*client.Handoff) ([]event.Event, error) {
+			ok[*client.Handoff](t)(s.UpdateHandoff(t.Context(), h, func(*client.Handoff) ([]event.Event, error) {
 				return []event.Event{event.New(noon, event.HandoffRefused, "app:shop", "", h.ID, event.Success)}, nil
 			}))
 		}
 		count(t, s, before+2, `SELECT count(*) FROM events`)
 		count(t, s, 2, `SELECT version FROM handoffs`)
 		no := errors.New("no")
-		if _, err := s.UpdateHandoff(t.Context(), h.ID, func(h *client.Handoff) ([]event.Event, error) { h.Why = "other"; return nil, no }); !errors.Is(err, no) {
+		if _, err := s.UpdateHandoff(t.Context(), h, func(h *client.Handoff) ([]event.Event, error) { h.Why = "other"; return nil, no }); !errors.Is(err, no) {
 			t.Errorf("got %v", err)
 		}
 		count(t, s, 1, `SELECT count(*) FROM handoffs WHERE why = 'why'`)
+
+		// h is what was read before all that: it is read again before it is changed, and stays as it is.
+		runs := 0
+		got = ok[*client.Handoff](t)(s.UpdateHandoff(t.Context(), h, func(h *client.Handoff) ([]event.Event, error) {
+			runs++
+			h.Why += " not"
+			return nil, nil
+		}))
+		if runs != 2 || got.Why != "why not" || got.Version != 3 || h.Version != 1 || h.Why != "" {
+			t.Errorf("%d runs, why %q, version %d; what was read says %d, %q", runs, got.Why, got.Version, h.Version, h.Why)
+		}
 	})
 }
 
@@ -247,11 +269,11 @@ func TestOfManyWhoRedeemACodeOneDoesAndTheOthersAreNoted(t *testing.T) {
 		p := known(t, s)
 		h := sent("one")
 		must(t, s.CreateHandoff(t.Context(), h))
-		ok[*client.Handoff](t)(s.UpdateHandoff(t.Context(), h.ID, answer(p.ID, p.Epoch, digest("code"))))
+		ok[*client.Handoff](t)(s.UpdateHandoff(t.Context(), h, answer(p.ID, p.Epoch, digest("code"))))
 		var won atomic.Int64
 		for _, err := range race(24, func(i int) error {
 			first := false
-			_, err := replicas[i%2].UpdateHandoffByCode(t.Context(), digest("code"), func(h *client.Handoff) ([]event.Event, error) {
+			_, err := byCode(t.Context(), replicas[i%2], "code", func(h *client.Handoff) ([]event.Event, error) {
 				first = h.State == client.HandoffAnswered
 				if !first {
 					return []event.Event{event.New(noon, event.HandoffRefused, "app:shop", h.Person, h.ID, event.Failure)}, nil
@@ -273,7 +295,7 @@ func TestOfManyWhoRedeemACodeOneDoesAndTheOthersAreNoted(t *testing.T) {
 		count(t, s, 23, `SELECT count(*) FROM events WHERE type = 'handoff.refused'`)
 		// Somebody who takes the token back for each of them is done, too.
 		for _, err := range race(24, func(i int) error {
-			_, err := replicas[i%2].UpdateHandoffByCode(t.Context(), digest("code"), func(h *client.Handoff) ([]event.Event, error) { h.Token = nil; return nil, nil })
+			_, err := byCode(t.Context(), replicas[i%2], "code", func(h *client.Handoff) ([]event.Event, error) { h.Token = nil; return nil, nil })
 			return err
 		}) {
 			must(t, err)
@@ -317,7 +339,7 @@ func TestAHandoffThatCannotBeStoredIsRefused(t *testing.T) {
 		for _, name := range []string{"two", "three"} { // an empty handle is none: no row is found by it, and it is nobody else's
 			h := sent(name)
 			must(t, s.CreateHandoff(t.Context(), h))
-			ok[*client.Handoff](t)(s.UpdateHandoff(t.Context(), h.ID, func(h *client.Handoff) ([]event.Event, error) {
+			ok[*client.Handoff](t)(s.UpdateHandoff(t.Context(), h, func(h *client.Handoff) ([]event.Event, error) {
 				h.Code, h.Token, h.Why = []byte{}, []byte{}, "why"
 				return nil, nil
 			}))
@@ -350,7 +372,7 @@ func TestAHandoffStaysADayAfterItsTimeSoThatACodeShownAgainIsKnown(t *testing.T)
 		h, deposited := sent("one"), pushed("two")
 		must(t, s.CreateHandoff(t.Context(), h))
 		must(t, s.CreateHandoff(t.Context(), deposited))
-		ok[*client.Handoff](t)(s.UpdateHandoff(t.Context(), h.ID, answer(p.ID, p.Epoch, digest("code"))))
+		ok[*client.Handoff](t)(s.UpdateHandoff(t.Context(), h, answer(p.ID, p.Epoch, digest("code"))))
 		for _, step := range []struct {
 			at   time.Time
 			left int64
@@ -360,6 +382,36 @@ func TestAHandoffStaysADayAfterItsTimeSoThatACodeShownAgainIsKnown(t *testing.T)
 		} {
 			ok[int64](t)(s.SweepSignIns(t.Context(), step.at))
 			count(t, s, step.left, `SELECT count(*) FROM handoffs`)
+		}
+	})
+}
+
+func TestAHandoffComesWithItsAppAndWithNoOtherThatHasItsKeyNow(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		a := shop()
+		must(t, s.CreateApp(t.Context(), a))
+		h := sent("one")
+		h.App, h.Key = a.ID, a.Key
+		must(t, s.CreateHandoff(t.Context(), h))
+		both := func() (*client.Handoff, *client.App) {
+			t.Helper()
+			handoff, app, err := s.HandoffAndApp(t.Context(), h.Cookie)
+			must(t, err)
+			return handoff, app
+		}
+		handoff, app := both()
+		same(t, "the handoff", handoff, ok[*client.Handoff](t)(s.HandoffByCookie(t.Context(), h.Cookie)))
+		same(t, "the app", app, ok[*client.App](t)(s.App(t.Context(), a.Key)))
+
+		must(t, s.DeleteApp(t.Context(), a.Key))
+		another := shop()
+		another.ID = ""
+		must(t, s.CreateApp(t.Context(), another))
+		if handoff, app := both(); handoff == nil || app != nil {
+			t.Errorf("of an app that was deleted: %v, %v", handoff, app)
+		}
+		if handoff, app, err := s.HandoffAndApp(t.Context(), digest("other")); handoff != nil || app != nil || err != nil {
+			t.Errorf("of another cookie: %v, %v, %v", handoff, app, err)
 		}
 	})
 }

@@ -15,13 +15,20 @@ import (
 	"github.com/regain-id/regain/internal/testserver"
 )
 
-// Durable makes a fresh, migrated database for measuring, on a server that really syncs, and returns its address and a
-// control: raw inserts one small row by the engine's plain driver in a commit of its own, which is the most durable
-// writes a second this disk gives at this minute. raw is safe for concurrent use.
-func Durable(tb testing.TB, kind store.Kind) (address string, raw func(context.Context) error) {
+// Control is what the engine's plain driver does on this machine at this minute, to measure against. It is safe for
+// concurrent use.
+type Control struct {
+	Write func(context.Context) error // inserts one small row in a commit of its own
+	Read  func(context.Context) error // reads one small row by its key
+}
+
+// Durable makes a fresh, migrated database for measuring, on a server that really syncs, and returns its address and a control.
+func Durable(tb testing.TB, kind store.Kind) (address string, raw Control) {
 	tb.Helper()
-	const table = `CREATE TABLE control (n INTEGER, text TEXT)`
+	const table = `CREATE TABLE control (n INTEGER, text TEXT); CREATE TABLE control_kept (n INTEGER PRIMARY KEY, text TEXT);
+		INSERT INTO control_kept (n, text) VALUES (1, 'a row of about the length of a small one')`
 	const insert = `INSERT INTO control (n, text) VALUES (1, 'a row of about the length of a small one')`
+	const look = `SELECT text FROM control_kept WHERE n = $1`
 	if kind == store.SQLite {
 		db, err := sql.Open("sqlite", "file:"+filepath.Join(tb.TempDir(), "control.db")+"?_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)")
 		if err != nil {
@@ -32,7 +39,10 @@ func Durable(tb testing.TB, kind store.Kind) (address string, raw func(context.C
 		if _, err := db.Exec(table); err != nil {
 			tb.Fatal(err)
 		}
-		return URL(tb, kind), func(ctx context.Context) error { _, err := db.ExecContext(ctx, insert); return err }
+		return URL(tb, kind), Control{
+			Write: func(ctx context.Context) error { _, err := db.ExecContext(ctx, insert); return err },
+			Read:  func(ctx context.Context) error { return db.QueryRowContext(ctx, look, 1).Scan(new(string)) },
+		}
 	}
 	address = testserver.NewPostgres(tb, true).URL
 	if err := migrate(address); err != nil {
@@ -46,7 +56,10 @@ func Durable(tb testing.TB, kind store.Kind) (address string, raw func(context.C
 	if _, err := pool.Exec(tb.Context(), table); err != nil {
 		tb.Fatal(err)
 	}
-	return address, func(ctx context.Context) error { _, err := pool.Exec(ctx, insert); return err }
+	return address, Control{
+		Write: func(ctx context.Context) error { _, err := pool.Exec(ctx, insert); return err },
+		Read:  func(ctx context.Context) error { return pool.QueryRow(ctx, look, 1).Scan(new(string)) },
+	}
 }
 
 // Rate runs do from workers at once, n times in all, and returns how often a second.

@@ -3,8 +3,6 @@ package notify
 import (
 	"bytes"
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -13,10 +11,11 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/regain-id/regain/internal/egress"
 )
 
 // WebhookConfig is how the text message provider is reached. It prints without its secrets.
@@ -108,11 +107,8 @@ func (w *Webhook) Send(ctx context.Context, s SMS) error {
 	if err != nil {
 		return permanent("request: %w", err)
 	}
-	stamp := strconv.FormatInt(w.config.Now().Unix(), 10)
 	r.Header.Set("Content-Type", "application/json")
-	r.Header.Set("Webhook-Id", s.ID)
-	r.Header.Set("Webhook-Timestamp", stamp)
-	r.Header.Set("Webhook-Signature", w.sign(s.ID, stamp, raw))
+	egress.SignWebhook(r.Header, w.secrets, s.ID, w.config.Now(), raw)
 	answer, err := w.config.Client.Do(r)
 	if err != nil {
 		kind := Temporary
@@ -127,18 +123,6 @@ func (w *Webhook) Send(ctx context.Context, s SMS) error {
 		return &Error{kind, fmt.Errorf("text provider answered %d", answer.StatusCode)}
 	}
 	return nil
-}
-
-// sign returns one signature for each secret, as the receiver accepts any of them.
-func (w *Webhook) sign(id, stamp string, body []byte) string {
-	var all []string
-	for _, secret := range w.secrets {
-		m := hmac.New(sha256.New, secret)
-		m.Write([]byte(id + "." + stamp + "."))
-		m.Write(body)
-		all = append(all, "v1,"+base64.StdEncoding.EncodeToString(m.Sum(nil)))
-	}
-	return strings.Join(all, " ")
 }
 
 // withoutURL drops the address from a client error: its query may hold the provider's key.

@@ -3,20 +3,16 @@ package signal
 import (
 	"bytes"
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/regain-id/regain/internal/client"
+	"github.com/regain-id/regain/internal/egress"
 	"github.com/regain-id/regain/internal/event"
 	"github.com/regain-id/regain/internal/fault"
 	"github.com/regain-id/regain/internal/message"
@@ -88,13 +84,10 @@ func (s *Service) post(ctx context.Context, i event.Item) error {
 		}
 		return err
 	}
-	stamp := strconv.FormatInt(now.Unix(), 10)
 	gone := false
 	o := s.send(ctx, r.URL, bytes.NewReader(body), func(h http.Header) {
 		h.Set("Content-Type", "application/json")
-		h.Set("Webhook-Id", i.ID)
-		h.Set("Webhook-Timestamp", stamp)
-		h.Set("Webhook-Signature", signatures(r.LiveSign(now), i.ID, stamp, body))
+		egress.SignWebhook(h, r.LiveSign(now), i.ID, now, body)
 	}, func(status int, _ io.Reader) outcome {
 		switch {
 		case status >= 200 && status < 300:
@@ -112,18 +105,6 @@ func (s *Service) post(ctx context.Context, i event.Item) error {
 		}
 	}
 	return s.settle(ctx, i, r.ID, r.Updated, o)
-}
-
-// signatures are one for each secret, newest first: a receiver takes any of them (Standard Webhooks, "Signature scheme").
-func signatures(secrets [][]byte, id, stamp string, body []byte) string {
-	all := make([]string, 0, len(secrets))
-	for _, secret := range secrets {
-		m := hmac.New(sha256.New, secret)
-		m.Write([]byte(id + "." + stamp + "."))
-		m.Write(body)
-		all = append(all, "v1,"+base64.StdEncoding.EncodeToString(m.Sum(nil)))
-	}
-	return strings.Join(all, " ")
 }
 
 // disable stops a webhook whose receiver answered that it is gone for good (410). It reports whether that is so: when staff

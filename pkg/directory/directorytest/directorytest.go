@@ -217,7 +217,12 @@ func (t *trial) fresh() string {
 	if t.NewPassword != nil {
 		return t.NewPassword()
 	}
-	return "aB1-" + rand.Text()[:22]
+	digits := make([]byte, 22) // not letters: now and then they spell the name of an account
+	rand.Read(digits)
+	for i, b := range digits {
+		digits[i] = '0' + b%10
+	}
+	return "aB1-" + string(digits)
 }
 
 // reset resets and insists on success.

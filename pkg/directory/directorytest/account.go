@@ -74,12 +74,15 @@ func (t *trial) refusesWrites(u directory.User, a Account, want error) {
 		t.refused("reset", err, want)
 	}
 	if unlocker, ok := t.Adapter.(directory.Unlocker); ok {
-		_, err := unlocker.Unlock(t.ctx, u.Ref)
-		t.refused("unlock", err, want)
+		if _, err := unlocker.Unlock(t.ctx, u.Ref); !errors.Is(err, directory.ErrUnsupported) { // an adapter behind a wire has the method all the same
+			t.refused("unlock", err, want)
+		}
 	}
 	if changer, ok := t.Adapter.(directory.Changer); ok && a.Password != "" {
 		_, err := changer.Change(t.ctx, directory.ChangeRequest{User: u.Ref, Old: directory.NewSecret(a.Password), New: password})
-		t.refused("change", err, want)
+		if !errors.Is(err, directory.ErrUnsupported) {
+			t.refused("change", err, want)
+		}
 	}
 	if t.SignIn(a.Login, password.Reveal()) || a.Password != "" && t.SignIn(a.Login, a.Password) {
 		t.errorf("the account signs in")

@@ -61,6 +61,7 @@ type Host struct {
 	starting chan struct{} // closed when the start under way ended; nil when none is
 	pause    time.Duration
 	notUntil time.Time
+	why      error // it died or did not start lately
 	busy     sync.WaitGroup
 	known    map[*directory.Secret]struct{}
 }
@@ -82,11 +83,11 @@ func NewHost(c HostConfig) (*Host, error) {
 // scrub takes every secret out of a text of the child's.
 func (h *Host) scrub(text string) string {
 	h.mu.Lock()
+	defer h.mu.Unlock()
 	secrets := append([]directory.Secret(nil), h.c.Secrets...)
 	for s := range h.known {
 		secrets = append(secrets, *s)
 	}
-	h.mu.Unlock()
 	return directory.Clean(text, secrets...)
 }
 
@@ -241,8 +242,9 @@ func (h *Host) shared(ctx context.Context) (*talk, error) {
 			return t, nil
 		}
 		if wait := h.notUntil.Sub(h.c.Now()); wait > 0 {
+			why := h.why
 			h.mu.Unlock()
-			return nil, &directory.Error{Kind: directory.ErrUnavailable, RetryAfter: wait, Err: errors.New("the adapter's process died lately")}
+			return nil, &directory.Error{Kind: kindOf(why), RetryAfter: wait, Err: why}
 		}
 		if starting := h.starting; starting != nil {
 			h.mu.Unlock()
@@ -268,7 +270,7 @@ func (h *Host) shared(ctx context.Context) (*talk, error) {
 			switch {
 			case err != nil:
 				h.c.Log.Error("adapter not started", "directory", h.c.Name, "err", h.c.clean(err))
-				h.later(h.c.Now())
+				h.later(h.c.Now(), err)
 			case h.closed:
 				go t.leave()
 			default:
@@ -276,6 +278,14 @@ func (h *Host) shared(ctx context.Context) (*talk, error) {
 			}
 		}()
 	}
+}
+
+// kindOf is how a call fails because of a child that does not run.
+func kindOf(why error) error {
+	if errors.Is(why, directory.ErrConfig) {
+		return directory.ErrConfig
+	}
+	return directory.ErrUnavailable
 }
 
 // clean is the text of an error of starting.
@@ -292,10 +302,15 @@ func (h *Host) mourn(t *talk) {
 		h.pause, h.notUntil = 0, time.Time{}
 		return
 	}
-	h.later(died)
+	h.later(died, t.dead())
 }
 
-func (h *Host) later(from time.Time) {
+// later puts the next start off.
+func (h *Host) later(from time.Time, why error) {
+	h.why = fmt.Errorf("the adapter's process ended lately: %s", h.c.clean(why))
+	if kindOf(why) == directory.ErrConfig {
+		h.why = fmt.Errorf("%w: %s", directory.ErrConfig, h.c.clean(why))
+	}
 	h.pause = min(max(2*h.pause, firstPause), maxPause)
 	h.notUntil = from.Add(h.pause)
 }

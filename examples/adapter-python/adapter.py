@@ -36,7 +36,8 @@ class File:
         found = [e for e in self._load() if login in e["Logins"]]
         if len(found) != 1:
             raise rd.Refused("ambiguous" if found else "not_found")
-        return {"user": found[0]["ID"], "login": found[0]["Logins"][0], "status": self._status(found[0])}
+        return {"user": found[0]["ID"], "login": found[0]["Logins"][0], "attrs": {"login": found[0]["Logins"]},
+                "status": self._status(found[0])}
 
     def status(self, user):
         return self._status(self._one(self._load(), user))

@@ -1,16 +1,20 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"time"
 
+	"github.com/regain-id/regain/internal/adapter/child"
 	"github.com/regain-id/regain/internal/adapter/ldap"
 	"github.com/regain-id/regain/internal/config"
 	"github.com/regain-id/regain/internal/keyring"
 	"github.com/regain-id/regain/internal/store"
+	"github.com/regain-id/regain/pkg/directory"
 )
 
 // Verdict says how much a finding matters.
@@ -91,24 +95,51 @@ var rights = map[ldap.Check]struct{ text, fix string }{
 }
 
 func checkDirectories(ctx context.Context, c config.Config) []Finding {
-	dirs, err := directories(c)
+	dirs, err := directories(c, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return []Finding{{Area: "directory", Verdict: Must, Text: err.Error()}}
 	}
 	var out []Finding
 	for _, d := range dirs {
 		area := "directory " + d.Name
-		a, ok := d.Adapter.(*ldap.Adapter)
-		if !ok {
-			out = append(out, Finding{Area: area, Verdict: Should, Text: "in memory: everything is forgotten at the end; for trying out only"})
-			continue
-		}
 		dctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-		for _, f := range a.CheckRights(dctx) {
-			out = append(out, finding(area, f))
+		switch a := d.Adapter.(type) {
+		case *ldap.Adapter:
+			for _, f := range a.CheckRights(dctx) {
+				out = append(out, finding(area, f))
+			}
+		case *child.Adapter:
+			out = append(out, checkProgram(dctx, area, a)...)
+		default:
+			out = append(out, Finding{Area: area, Verdict: Should, Text: "in memory: everything is forgotten at the end; for trying out only"})
 		}
 		cancel()
-		a.Close()
+		d.Adapter.Close()
+	}
+	return out
+}
+
+// checkProgram starts an adapter of somebody else's and says what it says of itself.
+func checkProgram(ctx context.Context, area string, a directory.Adapter) []Finding {
+	d, err := a.Describe(ctx)
+	if err != nil {
+		return []Finding{{Area: area, Verdict: Must, Text: "start the adapter and ask it: " + err.Error(), Fix: "run its command by hand; what it says on standard error is in the log of regain serve"}}
+	}
+	can := []string{"reset"}
+	for _, c := range []struct {
+		can  bool
+		what string
+	}{{d.Caps.Change, "change"}, {d.Caps.Unlock, "unlock"}, {d.Caps.Policy, "show the password policy"}, {d.Caps.Verify, "try a password"}} {
+		if c.can {
+			can = append(can, c.what)
+		}
+	}
+	out := []Finding{{Area: area, Verdict: Good, Text: fmt.Sprintf("adapter %s %s answers, server %s; it can %s", d.Name, d.Version, cmp.Or(d.Server, "not named"), strings.Join(can, ", "))}}
+	if d.Caps.ResetLiftsAdminLock {
+		out = append(out, Finding{Area: area, Verdict: Should, Text: "a reset may lift a lock that an administrator set", Fix: "ask whoever wrote the adapter whether the lock can be looked up in the write"})
+	}
+	if !d.Caps.ResetEnforcesQuality {
+		out = append(out, Finding{Area: area, Verdict: May, Text: "the directory does not judge passwords on a reset: the rules of regain are the only ones"})
 	}
 	return out
 }

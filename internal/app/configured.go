@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/regain-id/regain/internal/adapter/child"
 	"github.com/regain-id/regain/internal/adapter/ldap"
 	"github.com/regain-id/regain/internal/adapter/memory"
 	"github.com/regain-id/regain/internal/config"
@@ -60,7 +61,7 @@ func Configured(c config.Config, log *slog.Logger) (Setup, error) {
 		Rates: reset.Rates{StartsPerOrigin: c.Limits.StartsPerOrigin, ChecksPerOrigin: c.Limits.FailuresPerOrigin, SendsPerOrigin: c.Limits.SendsPerOrigin, SendsPerPerson: c.Limits.SendsPerPerson},
 	}
 	s.Corporate, s.MailOn = c.Organisation.Domains()
-	if s.Directories, err = directories(c); err != nil {
+	if s.Directories, err = directories(c, log); err != nil {
 		return Setup{}, err
 	}
 	if s.IDPs, err = idps(c); err != nil {
@@ -87,7 +88,7 @@ func Configured(c config.Config, log *slog.Logger) (Setup, error) {
 	return s, nil
 }
 
-func directories(c config.Config) ([]reset.Directory, error) {
+func directories(c config.Config, log *slog.Logger) ([]reset.Directory, error) {
 	var out []reset.Directory
 	for _, d := range c.Directories {
 		var a directory.Adapter
@@ -95,6 +96,9 @@ func directories(c config.Config) ([]reset.Directory, error) {
 		switch d.Kind {
 		case config.DirectoryMemory:
 			a, err = memory.New(memory.Config{Name: d.Name})
+		case config.DirectoryPlugin, config.DirectoryExec:
+			a, err = child.New(child.Config{Name: d.Name, Command: d.Command, Dir: d.Dir, Files: d.Files, Env: d.Env, Venv: d.Venv, User: d.RunAs, Settings: d.Settings,
+				OneShot: d.Kind == config.DirectoryExec, Log: log})
 		default:
 			urls := d.URLs
 			a, err = ldap.New(ldap.Config{

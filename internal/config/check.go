@@ -7,6 +7,7 @@ import (
 	"net/mail"
 	"net/netip"
 	"net/url"
+	"path/filepath"
 	"reflect"
 	"regexp"
 	"slices"
@@ -205,9 +206,12 @@ func (k *checker) directories(all []Directory) {
 		}
 		k.between(key+".timeouts.connect", d.Timeouts.Connect, 100*time.Millisecond, time.Minute)
 		k.between(key+".timeouts.request", d.Timeouts.Request, 100*time.Millisecond, 2*time.Minute)
-		k.oneOf(key+".kind", string(d.Kind), "ldap", "memory")
-		if d.Kind == DirectoryLDAP {
+		k.oneOf(key+".kind", string(d.Kind), "ldap", "memory", "plugin", "exec")
+		switch d.Kind {
+		case DirectoryLDAP:
 			k.ldap(key, d)
+		case DirectoryPlugin, DirectoryExec:
+			k.program(key, d)
 		}
 	}
 }
@@ -248,6 +252,44 @@ func (k *checker) ldap(key string, d Directory) {
 		}
 	}
 }
+
+// program checks what can be said without looking at files: that the program is pinned, and by names that mean one file.
+func (k *checker) program(key string, d Directory) {
+	if len(d.Command) == 0 {
+		k.fault(key+".command", "is required: the program and its arguments, such as [/usr/bin/python3, -s, -B, adapter.py]")
+	}
+	for name, path := range map[string]string{"dir": d.Dir, "venv": d.Venv, "settings": d.Settings} {
+		if path != "" && !filepath.IsAbs(path) {
+			k.fault(key+"."+name, "want an absolute path, have %q", path)
+		}
+	}
+	pinned, relative := false, false
+	for i, line := range d.Files {
+		if !pin.MatchString(line) {
+			k.fault(key+".files."+strconv.Itoa(i), "want a line that sha256sum prints: 64 hex digits, two spaces, a name; have %q", line)
+			continue
+		}
+		name := line[66:]
+		pinned = pinned || len(d.Command) > 0 && name == d.Command[0]
+		relative = relative || !filepath.IsAbs(name)
+	}
+	if len(d.Command) > 0 && !pinned {
+		k.fault(key+".files", "%s is run and not pinned: add the line that `sha256sum %s` prints", d.Command[0], d.Command[0])
+	}
+	if relative && d.Dir == "" {
+		k.fault(key+".dir", "is required: the folder in which the relative names of files stand")
+	}
+	for i, e := range d.Env {
+		if !environmentEntry.MatchString(e) {
+			k.fault(key+".env."+strconv.Itoa(i), "want NAME=VALUE")
+		}
+	}
+}
+
+// pin is a line of sha256sum.
+var pin = regexp.MustCompile(`^[0-9a-f]{64} [ *]\S.*$`)
+
+var environmentEntry = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*=[^\x00]*$`)
 
 func (k *checker) dn(key, s string, required bool) {
 	if s == "" {

@@ -120,6 +120,8 @@ type DirectoryKind string
 const (
 	DirectoryLDAP   DirectoryKind = "ldap"   // OpenLDAP with ppolicy
 	DirectoryMemory DirectoryKind = "memory" // in this process; forgotten at the end; for trying out only
+	DirectoryPlugin DirectoryKind = "plugin" // a program of somebody else's that is kept running
+	DirectoryExec   DirectoryKind = "exec"   // the same, started for each request
 )
 
 // Directory is one place where passwords live.
@@ -127,7 +129,8 @@ type Directory struct {
 	// A short name for logs, events and the command line: a to z, 0 to 9 and -, at most 32. Unique, and never changed
 	// later: links between people and accounts hold it. Required.
 	Name string `key:"name"`
-	// ldap or memory. Default ldap.
+	// ldap, memory, or for a program of your own: plugin, which is kept running, or exec, which is started for each
+	// request. Default ldap.
 	Kind DirectoryKind `key:"kind"`
 	// ldaps://HOST:PORT, or ldap://HOST:PORT with start_tls; several are tried in order. Required for ldap.
 	URLs []string `key:"urls"`
@@ -153,6 +156,23 @@ type Directory struct {
 	// How long the directory still takes the old password after a reset, 0 to 24h; told on the last page. Default 0.
 	OldPasswordWorks Duration          `key:"old_password_works"`
 	Timeouts         DirectoryTimeouts `key:"timeouts"`
+	// plugin and exec: the program and its arguments, one each, never through a shell. A relative name is below dir.
+	Command []string `key:"command"`
+	// plugin and exec: the folder in which relative names of files stand. Absolute, and writable by its owner
+	// only. Required where a name is relative.
+	Dir string `key:"dir"`
+	// plugin and exec: every file the program is made of, the program itself and an interpreter included, each as sha256sum
+	// prints it: 64 hex digits, two spaces, the name. What holds other bytes is not run.
+	Files []string `key:"files"`
+	// plugin and exec: the whole environment, each as NAME=VALUE. Nothing secret: that belongs into settings. Default none.
+	Env []string `key:"env"`
+	// plugin and exec: a Python environment; sets VIRTUAL_ENV, and PATH to it. What it holds is not pinned. Default none.
+	Venv string `key:"venv"`
+	// plugin and exec: the user to run as, which takes root. Default the one regain runs as.
+	RunAs string `key:"run_as"`
+	// plugin and exec: a file with a JSON object that is handed over in the first message; it may hold secrets, and nobody
+	// else may read it. Default none.
+	Settings string `key:"settings"`
 }
 
 // DirectoryTimeouts bound one call each. A write that outlives its own is "unknown", never "failed".

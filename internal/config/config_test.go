@@ -156,7 +156,7 @@ func TestASettingThatCannotWorkIsRefused(t *testing.T) {
 		{"no way to log in", ldap + `urls: "ldaps://h", login_attributes: []}`, "login_attributes: is required"},
 		{"an old password for ever", ldap + `urls: "ldaps://h", old_password_works: 2d}`, "old_password_works: want 0 to 24h"},
 		{"one name twice", ldap + `kind: memory}` + "\n  - {name: a, kind: memory}", "directories.1.name: \"a\" is the name of another"},
-		{"an adapter nobody wrote", ldap + `kind: nis}`, "kind: want ldap or memory"},
+		{"an adapter nobody wrote", ldap + `kind: nis}`, "kind: want ldap, memory, plugin or exec"},
 		{"a link by display name", `link: {directory: {person: displayName}}`, "link.directory.person: want"},
 		{"a link to no attribute", `link: {directory: {attribute: "*"}}`, "link.directory.attribute: want"},
 		{"mail in clear", `mail: {host: smtp.example.org, tls: none, from: a@example.org}`, "mail.tls: none is for loopback"},

@@ -56,6 +56,7 @@ var mayImport = map[string]string{
 	"internal/web":       words + rules,
 
 	// edges out: each translates one thing needed
+	"internal/adapter/child":    "pkg/directory pkg/directory/plugin",
 	"internal/adapter/ldap":     "pkg/directory",
 	"internal/adapter/memory":   "pkg/directory",
 	"internal/egress":           words,
@@ -66,7 +67,7 @@ var mayImport = map[string]string{
 	"internal/work":             words + rules,
 
 	// app plugs the pieces together
-	"internal/app":     words + rules + "adapter/ldap adapter/memory config console demoidp egress handoff notify portal provision signal signin store store/migrations web work pkg/directory pkg/scim pkg/scim/filter pkg/scim/patch pkg/scim/schema pkg/scim/sqlfilter api examples/app",
+	"internal/app":     words + rules + "adapter/child adapter/ldap adapter/memory config console demoidp egress handoff notify portal provision signal signin store store/migrations web work pkg/directory pkg/scim pkg/scim/filter pkg/scim/patch pkg/scim/schema pkg/scim/sqlfilter api examples/app",
 	"internal/config":  "",
 	"internal/demoidp": "",
 	"cmd/regain":       "app config egress",

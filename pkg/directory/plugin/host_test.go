@@ -17,6 +17,19 @@ import (
 	"github.com/regain-id/regain/pkg/directory/plugin"
 )
 
+func host(t *testing.T, c plugin.HostConfig) *plugin.Host {
+	t.Helper()
+	if c.Name == "" {
+		c.Name = "hr"
+	}
+	h, err := plugin.NewHost(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { h.Close() })
+	return h
+}
+
 // asked is a request as a child sees it.
 type asked struct {
 	ID       int64
@@ -383,21 +396,5 @@ func FuzzHost(f *testing.F) {
 		h.List(soon(t), "", time.Time{})
 		h.Policy(soon(t), ada)
 		h.Close()
-	})
-}
-
-func FuzzServe(f *testing.F) {
-	f.Add([]byte(`{"id":2,"method":"find","params":{"login":"ada"}}` + "\n" + `{"id":3,"method":"reset","deadline_ms":1,"params":{"user":"x","new":"y"}}` + "\n"))
-	f.Add([]byte(`{"id":2,"method":"cancel","params":{"id":2}}` + "\n" + `{"method":"list","params":null}` + "\n" + `{"id":-1,"method":"policy"}` + "\n"))
-	f.Add([]byte(`{"id":4,"method":"reset","params":{"enforce_history":"x"}}` + "\n[]\n"))
-	f.Fuzz(func(t *testing.T, said []byte) {
-		in := io.MultiReader(strings.NewReader(`{"id":1,"method":"hello","params":{"protocols":[1],"api":"1.0","name":"hr"}}`+"\n"), strings.NewReader(string(said)))
-		var out strings.Builder
-		plugin.Serve(t.Context(), in, &out, plugin.Info{Name: "memory", Version: "1"}, func(string, json.RawMessage) (directory.Adapter, error) { return memoryOnly(t), nil })
-		for line := range strings.Lines(out.String()) {
-			if !json.Valid([]byte(line)) {
-				t.Errorf("%q: answered %q", said, line)
-			}
-		}
 	})
 }

@@ -1,4 +1,4 @@
-package plugin_test
+package child_test
 
 import (
 	"context"
@@ -136,4 +136,20 @@ func memoryOnly(t *testing.T) *memory.Directory {
 		t.Fatal(err)
 	}
 	return d
+}
+
+func FuzzServe(f *testing.F) {
+	f.Add([]byte(`{"id":2,"method":"find","params":{"login":"ada"}}` + "\n" + `{"id":3,"method":"reset","deadline_ms":1,"params":{"user":"x","new":"y"}}` + "\n"))
+	f.Add([]byte(`{"id":2,"method":"cancel","params":{"id":2}}` + "\n" + `{"method":"list","params":null}` + "\n" + `{"id":-1,"method":"policy"}` + "\n"))
+	f.Add([]byte(`{"id":4,"method":"reset","params":{"enforce_history":"x"}}` + "\n[]\n"))
+	f.Fuzz(func(t *testing.T, said []byte) {
+		in := io.MultiReader(strings.NewReader(`{"id":1,"method":"hello","params":{"protocols":[1],"api":"1.0","name":"hr"}}`+"\n"), strings.NewReader(string(said)))
+		var out strings.Builder
+		plugin.Serve(t.Context(), in, &out, plugin.Info{Name: "memory", Version: "1"}, func(string, json.RawMessage) (directory.Adapter, error) { return memoryOnly(t), nil })
+		for line := range strings.Lines(out.String()) {
+			if !json.Valid([]byte(line)) {
+				t.Errorf("%q: answered %q", said, line)
+			}
+		}
+	})
 }

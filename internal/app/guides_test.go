@@ -12,6 +12,7 @@ import (
 
 // guideBlock is one fenced block of a guide. Its info string says what a test makes of it:
 //
+//	py adapter               is an adapter, and does a reset
 //	ldif config, ldif data   is loaded into a fresh OpenLDAP, in order
 //	text check               is what regain check says there
 //	yaml config              is a configuration without faults
@@ -38,7 +39,7 @@ type guideBlock struct {
 }
 
 var guideInfos = regexp.MustCompile("^(" + strings.Join([]string{
-	"ldif config", "ldif data", "text check", "yaml config", "yaml part", "yaml policy", "http scim", "json answer",
+	"py adapter", "ldif config", "ldif data", "text check", "yaml config", "yaml part", "yaml policy", "http scim", "json answer",
 	"text request", "json metadata", "json token", "json refused", "sh real", "sh run",
 	"nginx run", "caddy run", "js run", "html link", "js page", "[a-z]+ elsewhere", // links.md
 	"go verify", "ts verify", "py verify", "cs verify", "http webhook", "json webhook", // webhooks.md

@@ -15,9 +15,9 @@ const (
 	MaxTerms  = 256      // comparisons
 )
 
-// Parse reads a filter (RFC 7644 §3.4.2.2, figure 1) over resources of type t. Beyond the grammar it takes what Entra
-// sends: a comparison of a bare complex attribute means its "value", and "emails[type eq "work"].value eq "x"" compares
-// inside the brackets' matches; with c.StringBooleans "True" is true. Every error is a 400 invalidFilter.
+// Parse reads a filter (RFC 7644 §3.4.2.2, figure 1) over resources of type t. A comparison of a bare complex attribute
+// means its "value". Beyond the grammar it takes what Entra sends: with c.BracketFilters "emails[type eq "work"].value eq
+// "x"" compares inside the brackets' matches; with c.StringBooleans "True" is true. Every error is a 400 invalidFilter.
 func Parse(t *schema.Type, text string, c schema.Compat) (Expr, error) {
 	p := parser{t: t, s: text, compat: c, code: schema.InvalidFilter}
 	if err := p.fit(); err != nil {
@@ -296,7 +296,7 @@ func (p *parser) valuePath(path schema.Path) (Expr, error) {
 	if err != nil {
 		return nil, err
 	}
-	if p.take('.') {
+	if p.compat.BracketFilters && p.take('.') {
 		inner := path
 		if inner.Sub, err = p.sub(path); err != nil {
 			return nil, err

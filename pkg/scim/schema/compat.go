@@ -1,7 +1,7 @@
 package schema
 
 // Compat says how far the server bends to a client. The zero value is Strict(): the RFCs and nothing else. Each field
-// is one switch, so that a preset can be adjusted without code.
+// is one switch, so that a preset can be adjusted without code: see Switches.
 type Compat struct {
 	AnyCaseOps        bool // PATCH "op" in any letter case (Entra sends "Add")
 	StringBooleans    bool // "True" and "False" for booleans, in bodies and filters (Entra, OneLogin)
@@ -11,6 +11,7 @@ type Compat struct {
 	DropDuplicates    bool // of several list elements with the same type and value the first stays, instead of refusing
 	LooseSchemas      bool // unknown URNs in "schemas" are ignored; extensions not listed there are taken from the keys
 	IgnoreUnknown     bool // unknown attributes in bodies are dropped, not refused
+	BracketFilters    bool // a filter may go on after brackets, outside the grammar: emails[type eq "work"].value eq "x" (Entra)
 	FirstPrimary      bool // POST and PUT with several primary values keep the first instead of refusing
 	IgnoreLostMembers bool // references to resources that do not exist are dropped from lists, not refused
 	PutKeepsAbsent    bool // PUT leaves attributes it does not name instead of clearing them
@@ -28,7 +29,7 @@ func Strict() Compat { return Compat{} }
 // Standard returns the preset for most clients: every tolerance that breaks no SHALL.
 func Standard() Compat {
 	return Compat{AnyCaseOps: true, StringBooleans: true, DottedKeys: true, ScalarComplex: true, WrapSingle: true, DropDuplicates: true,
-		LooseSchemas: true, IgnoreUnknown: true}
+		LooseSchemas: true, IgnoreUnknown: true, BracketFilters: true}
 }
 
 // Entra returns the preset for Microsoft Entra ID provisioning.

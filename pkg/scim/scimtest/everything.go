@@ -49,7 +49,7 @@ func (c *client) everything(t *testing.T) {
 		{both + ` and (userName ew "b" or meta.resourceType eq "group")`, "b"}, // types have exact names
 		{both + ` and (userName ew "b" or members pr or ` + groupURN + `:displayName ew "c")`, "b c"},
 		{both + ` and emails[type eq "work"]`, ""},
-		{both + ` and not (emails[type eq "work"].value eq "x")`, "a b c d"},
+		{both + ` and not (emails[type eq "work" and value eq "x"])`, "a b c d"},
 	} {
 		a := c.want(t, 200, "GET", escape("/?sortBy=displayName&filter="+f.filter), "")
 		if got := strings.Join(a.names(run), " "); got != f.want || fmt.Sprint(a.at("totalResults")) != strconv.Itoa(len(strings.Fields(f.want))) {

@@ -67,7 +67,7 @@ func TestFiltersBecomeSQL(t *testing.T) {
 		{`id ne "no uuid"`, `(1=1)`, `[]`, ""},
 		{`id sw "x"`, ``, `[]`, "id"},
 	} {
-		x, err := filter.Parse(typ, c.filter, schema.Strict())
+		x, err := filter.Parse(typ, c.filter, schema.Standard())
 		if err != nil {
 			t.Fatal(err)
 		}

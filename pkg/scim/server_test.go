@@ -79,7 +79,10 @@ func (b *bench) handler() http.Handler {
 			if token == "slow" {
 				return nil, &scim.Error{Status: 429, Detail: "slow down", RetryAfter: 1500 * time.Millisecond}
 			}
-			c, ok := schema.Preset(token)
+			c, ok := compatOf(token)
+			if !ok {
+				c, ok = schema.Preset(token)
+			}
 			if !ok {
 				return nil, fmt.Errorf("token: %w", scim.ErrUnauthenticated)
 			}

@@ -14,6 +14,9 @@ import (
 // client sends requests to the server under test.
 type client struct {
 	base, token, preset string
+	variant             string        // of the preset, where it differs by single switches
+	reader              func() string // not nil: a token to read strictly with, until restore is called
+	restore             func()
 	http                *http.Client
 }
 

@@ -8,9 +8,10 @@ import (
 )
 
 const (
-	userURN  = "urn:ietf:params:scim:schemas:core:2.0:User"
-	groupURN = "urn:ietf:params:scim:schemas:core:2.0:Group"
-	patchURN = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
+	userURN       = "urn:ietf:params:scim:schemas:core:2.0:User"
+	groupURN      = "urn:ietf:params:scim:schemas:core:2.0:Group"
+	enterpriseURN = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
+	patchURN      = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
 )
 
 func userBody(name, more string) string {
@@ -109,7 +110,7 @@ func (c *client) creation(t *testing.T) {
 
 func (c *client) letterCase(t *testing.T) {
 	name := unique()
-	a := c.want(t, 201, "POST", "/Users", `{"schemas":["`+userURN+`"],"USERNAME":"`+name+`-Ärger","Name":{"GIVENNAME":"x"},"externalId":"Ext"}`)
+	a := c.want(t, 201, "POST", "/Users", `{"schemas":["`+userURN+`"],"USERNAME":"`+name+`-Ärger","Name":{"GIVENNAME":"x"},"externalId":"Ext-`+name+`"}`)
 	if a.at("userName") != name+"-Ärger" || a.at("name", "givenName") != "x" {
 		t.Errorf("names are not canonical: %s", a.body)
 	}

@@ -84,7 +84,7 @@ func (p *parser) void() (Expr, error) {
 			return nil, p.fault("a closing bracket is missing")
 		}
 		p.depth--
-		if !p.take('.') {
+		if !p.compat.BracketFilters || !p.take('.') {
 			return constant(false), nil
 		}
 		p.word()

@@ -293,7 +293,33 @@ func (r *run) selected(s step, list []any) ([]any, error) {
 			break
 		}
 	}
-	return compact(out), nil
+	return compact(distinct(path.Attr, out, hits)), nil
+}
+
+// distinct makes elements that became the same one value again, at the place of the first (RFC 7643 §2.4). Where they
+// differ in what is said beside type and value, that of a changed element counts.
+func distinct(a *schema.Attribute, list []any, changed []int) []any {
+	at := make(map[[2]string]int, len(list))
+	for i, e := range list {
+		o, isObject := e.(schema.Object)
+		if e == nil || isObject && text(o["value"]) == "" {
+			continue // what has no value is not the same as anything
+		}
+		key := a.ElementKey(e)
+		first, there := at[key]
+		if !there {
+			at[key] = i
+			continue
+		}
+		if was, ok := list[first].(schema.Object); ok && isObject {
+			if _, isNew := slices.BinarySearch(changed, i); !isNew {
+				was, o = o, was
+			}
+			list[first] = merge(was, o)
+		}
+		list[i] = nil
+	}
+	return list
 }
 
 func compact(list []any) []any {

@@ -27,10 +27,13 @@ func Apply(t *schema.Type, cur *schema.Resource, ops []Op, c schema.Compat) (Res
 }
 
 // Apply computes the result of the plan on cur, which holds at least what Needs asks for, and does not alter it. Errors
-// are 400 invalidValue, mutability or noTarget; then nothing applies.
+// are 400 invalidValue, mutability, noTarget or, for operations that look at too much, tooMany; then nothing applies.
 func (p *Plan) Apply(cur *schema.Resource) (Result, error) {
 	base := p.t.WithoutSecrets(cur)
-	run := run{p: p, next: base.Clone(), deltas: map[string]*delta{}, forced: map[string]bool{}}
+	run := run{p: p, next: base.Clone(), deltas: map[string]*delta{}, forced: map[string]bool{}, left: mostWork}
+	for _, a := range p.t.Large() {
+		run.left += workAlready * len(elementsOf(base.Attrs[a.Name])) // a group that was loaded may be looked at a few times
+	}
 	for _, s := range p.steps {
 		if err := run.step(s); err != nil {
 			return Result{}, inOp(s.at, err)
@@ -81,6 +84,7 @@ type run struct {
 	next   *schema.Resource
 	deltas map[string]*delta // by Large attribute that is not loaded
 	forced map[string]bool   // secrets removed: the resource does not show that they were there
+	left   int               // work that may still be done
 }
 
 func (r *run) step(s step) error {

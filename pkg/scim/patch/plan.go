@@ -24,6 +24,7 @@ type step struct {
 	target filter.Target
 	value  any // as sent, not coerced
 	at     int // index of the operation, for errors
+	terms  int // comparisons in brackets
 }
 
 // NewPlan resolves the paths of ops. An operation without a path becomes one step for each key of its value. Errors are
@@ -38,6 +39,7 @@ func NewPlan(t *schema.Type, ops []Op, c schema.Compat) (*Plan, error) {
 	for i := range p.steps {
 		s := &p.steps[i]
 		a := s.target.Path.Attr
+		s.terms = terms(s.target.Filter)
 		if err := p.references(s); err != nil {
 			return nil, inOp(s.at, err)
 		}
@@ -74,7 +76,7 @@ func (p *Plan) expand(at int, op Op) error {
 		if target.Path.Attr == nil {
 			return p.expandExtension(at, op.Name, target.Path.Ext, op.Value)
 		}
-		p.steps = append(p.steps, step{op.Name, target, op.Value, at})
+		p.steps = append(p.steps, step{op: op.Name, target: target, value: op.Value, at: at})
 		return nil
 	}
 	if op.Name == "remove" {
@@ -118,7 +120,7 @@ func (p *Plan) expandKey(at int, op, key string, v any) (known bool, err error) 
 	} else if name := path.Attr.Name; name == "schemas" || name == "meta" {
 		return true, nil // clients send back what they read; both are the server's
 	}
-	p.steps = append(p.steps, step{op, target, v, at})
+	p.steps = append(p.steps, step{op: op, target: target, value: v, at: at})
 	return true, nil
 }
 
@@ -131,7 +133,7 @@ func (p *Plan) expandExtension(at int, op string, ext *schema.Schema, v any) err
 		}
 		for _, a := range ext.Attributes { // removing the extension is removing what is in it
 			if a.Mutability != schema.ReadOnly {
-				p.steps = append(p.steps, step{"remove", filter.Target{Path: schema.Path{Ext: ext, Attr: a}}, nil, at})
+				p.steps = append(p.steps, step{op: "remove", target: filter.Target{Path: schema.Path{Ext: ext, Attr: a}}, at: at})
 			}
 		}
 		return nil
@@ -147,7 +149,7 @@ func (p *Plan) expandExtension(at int, op string, ext *schema.Schema, v any) err
 			}
 			return schema.Invalid(schema.InvalidPath, ext.ID+":"+key, "no such attribute")
 		}
-		p.steps = append(p.steps, step{op, filter.Target{Path: path}, o[key], at})
+		p.steps = append(p.steps, step{op: op, target: filter.Target{Path: path}, value: o[key], at: at})
 	}
 	return nil
 }

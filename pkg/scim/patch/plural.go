@@ -11,7 +11,10 @@ import (
 func (r *run) plural(s step) error {
 	path := s.target.Path
 	list, _ := r.next.Lookup(schema.Path{Ext: path.Ext, Attr: path.Attr}).([]any)
-	var err error
+	err := r.spend(s, list)
+	if err != nil {
+		return err
+	}
 	switch {
 	case s.target.Filter != nil:
 		list, err = r.selected(s, list)
@@ -278,6 +281,9 @@ func (r *run) selected(s step, list []any) ([]any, error) {
 	}
 	if len(hits) == 0 {
 		return r.create(s, list)
+	}
+	if err := r.pay(path, workOfChange*len(hits)); err != nil {
+		return nil, err
 	}
 	out := append([]any(nil), list...)
 	for _, i := range hits {

@@ -18,6 +18,7 @@ func references(t *resourceType, r *Resource) (refs []patch.Reference) {
 		case Object:
 			refs = append(refs, patch.Reference{Attr: a, ID: str(v["value"]), Object: v})
 		case []any:
+			refs = slices.Grow(refs, len(v))
 			for _, e := range v {
 				if o, ok := e.(Object); ok {
 					refs = append(refs, patch.Reference{Attr: a, ID: str(o["value"]), Object: o})
@@ -118,7 +119,7 @@ func (q request) missing(a *schema.Attribute, refs []patch.Reference) ([]string,
 		if err != nil {
 			return nil, err
 		}
-		if typed != nil && slices.Contains(typed.CanonicalValues, name) {
+		if typed != nil && slices.Contains(typed.CanonicalValues, name) && len(missing) < len(ids) {
 			gone := make(map[string]bool, len(missing))
 			for _, id := range missing {
 				gone[id] = true

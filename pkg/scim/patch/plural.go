@@ -231,7 +231,7 @@ func listed(a *schema.Attribute, v any) ([]name, error) {
 	if len(list) > schema.MaxElements && !a.Large {
 		return nil, wrong
 	}
-	var out []name
+	out := make([]name, 0, len(list))
 	for _, e := range list {
 		switch e := e.(type) {
 		case string:

@@ -15,7 +15,8 @@ const MaxElements = 1000
 
 // Value turns the JSON value v (as ParseJSON reads it) of attribute a into canonical form: a list for a multi-valued
 // attribute, an element otherwise; nil when there is no value (null, [], {} and objects of nothing else: RFC 7643 §2.5).
-// name is the attribute's path for the error, a 400 invalidValue.
+// name is the attribute's path for the error, a 400 invalidValue. The elements of a Large attribute are taken over from v
+// and changed in place where they are canonical already: a hundred thousand members are not held twice.
 func (c Compat) Value(name string, a *Attribute, v any) (any, error) {
 	if !a.MultiValued {
 		return c.Element(name, a, v)
@@ -33,7 +34,7 @@ func (c Compat) Value(name string, a *Attribute, v any) (any, error) {
 	if len(list) > MaxElements && !a.Large {
 		return nil, Invalid(InvalidValue, name, "more than %d elements", MaxElements)
 	}
-	var out []any
+	out := make([]any, 0, len(list))
 	for _, e := range list {
 		e, err := c.Element(name, a, e)
 		if err != nil {
@@ -121,6 +122,9 @@ func (c Compat) object(name string, a *Attribute, v any) (any, error) {
 		}
 		in = Object{"value": s}
 	}
+	if a.Large && a.canonical(in) {
+		return c.sameObject(name, a, in)
+	}
 	out := Object{}
 	for _, key := range sortedKeys(in) {
 		sub := a.Sub(key)
@@ -145,6 +149,11 @@ func (c Compat) object(name string, a *Attribute, v any) (any, error) {
 			out[sub.Name] = e
 		}
 	}
+	return a.finish(name, out)
+}
+
+// finish is what is left to do when all sub-attributes of an element are canonical.
+func (a *Attribute) finish(name string, out Object) (any, error) {
 	a.ownReference(out)
 	for _, sub := range a.SubAttributes {
 		if sub.Required && len(out) > 0 && out[sub.Name] == nil {
@@ -155,6 +164,34 @@ func (c Compat) object(name string, a *Attribute, v any) (any, error) {
 		return nil, nil
 	}
 	return out, nil
+}
+
+// canonical reports whether an element needs no other names and holds nothing but texts a client may write.
+func (a *Attribute) canonical(o Object) bool {
+	for key, v := range o {
+		_, isText := v.(string)
+		i := slices.IndexFunc(a.SubAttributes, func(s *Attribute) bool { return s.Name == key })
+		if !isText || i < 0 {
+			return false
+		}
+		switch sub := a.SubAttributes[i]; {
+		case sub.MultiValued, sub.Type != String && sub.Type != Reference, sub.Mutability == ReadOnly && a.Mutability != ReadOnly:
+			return false
+		}
+	}
+	return true
+}
+
+// sameObject checks an element that is canonical and returns it, not a copy. Texts stay what they are.
+func (c Compat) sameObject(name string, a *Attribute, o Object) (any, error) {
+	for _, sub := range a.SubAttributes {
+		if v := o[sub.Name]; v != nil {
+			if _, err := c.Value(name+"."+sub.Name, sub, v); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return a.finish(name, o)
 }
 
 // ownReference drops a client's $ref to a resource of ours: the engine writes it from "value" and the configured base

@@ -89,15 +89,16 @@ func (c Compat) settle(key string, a *Attribute, list []any) ([]any, error) {
 	primary := false
 	out := list[:0]
 	for _, e := range list {
-		id, ok := a.identity(e)
-		ok = ok && !a.Large // a Large attribute is a set anyway
-		if ok && seen[id] {
-			if !c.DropDuplicates {
-				return nil, Invalid(InvalidValue, key, "two elements have the same type and value")
+		if !a.Large { // which is a set anyway, and may be long
+			id, ok := a.identity(e)
+			if ok && seen[id] {
+				if !c.DropDuplicates {
+					return nil, Invalid(InvalidValue, key, "two elements have the same type and value")
+				}
+				continue
 			}
-			continue
+			seen[id] = ok
 		}
-		seen[id] = ok
 		if o, isObject := e.(Object); isObject && o["primary"] == true {
 			if primary {
 				if !c.FirstPrimary {

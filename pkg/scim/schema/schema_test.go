@@ -1,8 +1,10 @@
 package schema_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -52,16 +54,28 @@ func TestJSONIsReadStrictly(t *testing.T) {
 	for name, body := range map[string]string{
 		"empty": "", "a list": "[]", "a string": `"x"`, "null": "null", "twice": `{"a":1,"a":2}`, "twice inside": `{"x":[{"a":1,"a":2}]}`, "twice by escape": `{"a":1,"\u0061":2}`,
 		"more": "{}{}", "unfinished": `{"a":`, "comma": `{"a":1,}`, "not UTF-8": "{\"a\":\"\xff\"}", "deep": strings.Repeat(`{"a":`, 100000) + "1" + strings.Repeat("}", 100000),
+		"many keys": `{"a":{"x":0` + strings.Repeat(`,"k":1`, 5000) + "}}", "more keys than any resource has": manyKeys(schema.MaxJSONKeys + 1),
 		"deep list": `{"a":` + strings.Repeat("[", 17) + strings.Repeat("]", 17) + "}", "number": `{"a":01}`, "NaN": `{"a":NaN}`, "control": "{\"a\":\"\n\"}",
 	} {
 		if _, err := schema.ParseJSON([]byte(body)); !errors.Is(err, &schema.Error{Status: 400, Type: schema.InvalidSyntax}) {
 			t.Errorf("%s: got %v, want 400 invalidSyntax", name, err)
 		}
 	}
+	if o, err := schema.ParseJSON([]byte(manyKeys(schema.MaxJSONKeys))); err != nil || len(o) != schema.MaxJSONKeys {
+		t.Errorf("as many keys as may be: %d, %v", len(o), err)
+	}
 	o, err := schema.ParseJSON([]byte(`{"n":9007199254740993,"s":"[{[{[{[{[{[{[{[{[{[{\"","l":[]}`))
 	if err != nil || o["n"] != json.Number("9007199254740993") {
 		t.Errorf("got %v, %v", o, err)
 	}
+}
+
+func manyKeys(n int) string {
+	keys := make([]string, n)
+	for i := range keys {
+		keys[i] = fmt.Sprintf(`"k%d":%d`, i, i)
+	}
+	return "{" + strings.Join(keys, ",") + "}"
 }
 
 func TestEveryTypeIsChecked(t *testing.T) {
@@ -216,6 +230,12 @@ func FuzzDecode(f *testing.F) {
 		}
 		if err != nil {
 			return
+		}
+		var same map[string]any
+		d := json.NewDecoder(bytes.NewReader(data))
+		d.UseNumber()
+		if err := d.Decode(&same); err != nil || !reflect.DeepEqual(same, o) {
+			t.Fatalf("%q is read as %v, not %v: %v", data, o, same, err)
 		}
 		for _, c := range []schema.Compat{schema.Strict(), schema.Standard(), schema.Entra()} {
 			r, _, err := typ.Decode(o, c)

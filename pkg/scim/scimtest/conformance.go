@@ -47,6 +47,7 @@ func (c *client) conformance(t *testing.T) {
 		{"bulkIds refer backwards, forwards and in circles", c.bulkReferences},
 		{"bulk errors are each operation's own", c.bulkErrors},
 		{"wrong requests get the right error", c.wrong},
+		{"requests meant to hurt are refused", c.hostile},
 		{"membership shows on both sides and ends with the member", c.membership},
 	} {
 		t.Run(p.name, p.run)

@@ -63,20 +63,20 @@ func str(v any) string {
 // lost asks the stores which resources exist, and writes into the elements of which type they are. It returns the ids
 // that lead nowhere where the client's preset has them ignored, else a 400 that names the attribute.
 func (q request) lost(refs []patch.Reference) (map[string]bool, error) {
-	byAttr := map[*schema.Attribute][]patch.Reference{}
+	refs = slices.DeleteFunc(refs, func(r patch.Reference) bool { return r.ID == "" })
 	var attrs []*schema.Attribute
 	for _, r := range refs {
-		if r.ID == "" {
-			continue
-		}
-		if byAttr[r.Attr] == nil {
+		if !slices.Contains(attrs, r.Attr) {
 			attrs = append(attrs, r.Attr)
 		}
-		byAttr[r.Attr] = append(byAttr[r.Attr], r)
 	}
 	lost := map[string]bool{}
 	for _, a := range attrs {
-		missing, err := q.missing(a, byAttr[a])
+		its := refs
+		if len(attrs) > 1 { // there may be very many, so they are copied only when they must be
+			its = slices.DeleteFunc(slices.Clone(refs), func(r patch.Reference) bool { return r.Attr != a })
+		}
+		missing, err := q.missing(a, its)
 		if err != nil {
 			return nil, err
 		}

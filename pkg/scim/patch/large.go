@@ -104,11 +104,15 @@ func (r *run) large(s step) error {
 			r.deltas[a.Name] = newDelta(true)
 			return nil
 		}
-		names, err := listed(a, s.value)
-		if err != nil {
-			return err
+		list, ok := s.value.([]any)
+		if !ok {
+			list = []any{s.value}
 		}
-		for _, n := range names {
+		for _, e := range list { // there may be very many
+			n, err := readName(a, e)
+			if err != nil {
+				return err
+			}
 			d.drop(n.value)
 		}
 		return nil

@@ -227,39 +227,50 @@ func listed(a *schema.Attribute, v any) ([]name, error) {
 	if !ok {
 		list = []any{v}
 	}
-	wrong := schema.Invalid(schema.InvalidValue, a.Name, "want the values to remove: strings, or objects with a value")
 	if len(list) > schema.MaxElements && !a.Large {
-		return nil, wrong
+		return nil, noNames(a)
 	}
 	out := make([]name, 0, len(list))
 	for _, e := range list {
-		switch e := e.(type) {
-		case string:
-			if a.Type == schema.Complex && a.Sub("value") == nil {
-				return nil, wrong
-			}
-			out = append(out, name{value: e, anyKind: true})
-		case schema.Object:
-			n := name{anyKind: true}
-			for k, x := range e {
-				if sub := a.Sub(k); sub != nil && sub.Name == "value" {
-					n.value = text(x)
-				} else if sub != nil && sub.Name == "type" && !a.RefersToResource() {
-					n.kind, n.anyKind = text(x), x == nil
-				}
-			}
-			switch {
-			case a.Type == schema.Complex && a.Sub("value") == nil && len(e) > 0:
-				n.whole = e
-			case n.value == "":
-				return nil, wrong
-			}
-			out = append(out, n)
-		default:
-			return nil, wrong
+		n, err := readName(a, e)
+		if err != nil {
+			return nil, err
 		}
+		out = append(out, n)
 	}
 	return out, nil
+}
+
+func noNames(a *schema.Attribute) error {
+	return schema.Invalid(schema.InvalidValue, a.Name, "want the values to remove: strings, or objects with a value")
+}
+
+// readName reads one of the values a remove names.
+func readName(a *schema.Attribute, e any) (name, error) {
+	switch e := e.(type) {
+	case string:
+		if a.Type == schema.Complex && a.Sub("value") == nil {
+			return name{}, noNames(a)
+		}
+		return name{value: e, anyKind: true}, nil
+	case schema.Object:
+		n := name{anyKind: true}
+		for k, x := range e {
+			if sub := a.Sub(k); sub != nil && sub.Name == "value" {
+				n.value = text(x)
+			} else if sub != nil && sub.Name == "type" && !a.RefersToResource() {
+				n.kind, n.anyKind = text(x), x == nil
+			}
+		}
+		switch {
+		case a.Type == schema.Complex && a.Sub("value") == nil && len(e) > 0:
+			n.whole = e
+		case n.value == "":
+			return name{}, noNames(a)
+		}
+		return n, nil
+	}
+	return name{}, noNames(a)
 }
 
 func text(v any) string {

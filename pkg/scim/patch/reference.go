@@ -1,6 +1,10 @@
 package patch
 
-import "github.com/regain-id/regain/pkg/scim/schema"
+import (
+	"slices"
+
+	"github.com/regain-id/regain/pkg/scim/schema"
+)
 
 // Reference is a value of the plan that names another resource. Object is the element it is in, which the caller may
 // complete with a "type"; nil when the id stands alone.
@@ -48,6 +52,7 @@ func (p *Plan) References() []Reference {
 		if !ok {
 			list = []any{s.value}
 		}
+		out = slices.Grow(out, len(list))
 		for _, e := range list {
 			if o, ok := e.(schema.Object); ok && text(o["value"]) != "" {
 				out = append(out, Reference{path.Attr, text(o["value"]), o})

@@ -18,11 +18,15 @@ type Reference struct {
 // them before anything is loaded.
 func (p *Plan) references(s *step) error {
 	path := s.target.Path
-	if s.op == "remove" || path.Attr.Mutability == schema.ReadOnly || path.Sub != nil || !path.Attr.RefersToResource() || s.value == nil {
+	if s.op == "remove" || path.Attr.Mutability == schema.ReadOnly || !path.Attr.RefersToResource() || s.value == nil {
 		return nil
 	}
 	v := s.value
 	var err error
+	if path.Sub != nil {
+		s.value, err = p.c.Value(path.String(), path.Sub, v)
+		return err
+	}
 	switch _, isList := v.([]any); {
 	case s.target.Filter != nil || !path.Attr.MultiValued:
 		s.value, err = p.c.Element(path.Key(), path.Attr, v)

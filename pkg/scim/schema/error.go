@@ -89,9 +89,10 @@ type ConflictError struct{ Attr string }
 // Error names the attribute, never the value.
 func (e *ConflictError) Error() string { return e.Attr + ": the value is taken" }
 
-// Shown returns a name a stranger sent, fit for a log or an error: printable ASCII, at most 80 bytes.
+// Shown returns a name a stranger sent, fit for a log or an error: printable ASCII, at most 200 bytes: the longest
+// path of a schema fits in.
 func Shown(name string) string {
-	const most = 80
+	const most = 200
 	cut := false
 	if len(name) > most {
 		name, cut = name[:most], true

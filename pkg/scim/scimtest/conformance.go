@@ -48,6 +48,7 @@ func (c *client) conformance(t *testing.T) {
 		{"bulk errors are each operation's own", c.bulkErrors},
 		{"wrong requests get the right error", c.wrong},
 		{"requests meant to hurt are refused", c.hostile},
+		{"no attribute takes a value of another type", c.confusion},
 		{"membership shows on both sides and ends with the member", c.membership},
 	} {
 		t.Run(p.name, p.run)

@@ -49,6 +49,10 @@ func (c *client) conformance(t *testing.T) {
 		{"wrong requests get the right error", c.wrong},
 		{"requests meant to hurt are refused", c.hostile},
 		{"no attribute takes a value of another type", c.confusion},
+		{"ids of others lead nowhere", c.identities},
+		{"a version that is no more is refused", c.stale},
+		{"writers at once lose nothing", c.writers},
+		{"what did not arrive whole is not begun", c.hangup},
 		{"membership shows on both sides and ends with the member", c.membership},
 	} {
 		t.Run(p.name, p.run)

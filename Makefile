@@ -9,7 +9,7 @@ GO          ?= go
 BIN         := $(CURDIR)/.bin
 STATICCHECK_VERSION := v0.8.2
 STATICCHECK := $(BIN)/staticcheck-$(STATICCHECK_VERSION)
-FUZZTIME    ?= 30s
+FUZZTIME    ?= 60s
 BENCH       ?= .
 OUT         ?= $(CURDIR)/build
 
@@ -54,7 +54,7 @@ bench: ## every benchmark, or those of BENCH=pattern
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...
 
 .PHONY: fuzz
-fuzz: ## every fuzz target for FUZZTIME (30s) each
+fuzz: ## every fuzz target for FUZZTIME (60s) each
 	@grep -rhoE --include='*_test.go' --exclude-dir=node_modules --exclude-dir=.bin '^func Fuzz[A-Za-z0-9_]*' cmd internal pkg >/dev/null || { echo "no fuzz targets"; exit 0; }; \
 	for file in $$(grep -rlE --include='*_test.go' --exclude-dir=node_modules '^func Fuzz' cmd internal pkg); do \
 	  for name in $$(grep -oE '^func Fuzz[A-Za-z0-9_]*' $$file | cut -c6-); do \

@@ -94,6 +94,7 @@ var mayImport = map[string]string{
 	"internal/house/needs/node":       "house/needs",
 	"internal/house/needs/openldap":   "house/needs",
 	"internal/house/needs/postgresql": "house/needs",
+	"internal/house/needs/samba":      "house/needs",
 	"internal/house/needs/webservers": "house/needs",
 	"internal/message/messagetest":    "message",
 	"internal/store/storetest":        words + rules + "store store/migrations testserver",
@@ -101,7 +102,7 @@ var mayImport = map[string]string{
 }
 
 // forTests may be imported by _test files and by each other, never by what is built into the program.
-var forTests = []string{"internal/browser", "internal/house", "internal/house/needs", "internal/house/needs/chromium", "internal/house/needs/languages", "internal/house/needs/node", "internal/house/needs/openldap", "internal/house/needs/postgresql", "internal/house/needs/webservers", "internal/testserver", "internal/store/storetest", "internal/message/messagetest"}
+var forTests = []string{"internal/browser", "internal/house", "internal/house/needs", "internal/house/needs/chromium", "internal/house/needs/languages", "internal/house/needs/node", "internal/house/needs/openldap", "internal/house/needs/postgresql", "internal/house/needs/samba", "internal/house/needs/webservers", "internal/testserver", "internal/store/storetest", "internal/message/messagetest"}
 
 // onlyApp are the packages whose choice is app's alone.
 func onlyApp(pkg string) bool {

@@ -180,19 +180,19 @@ func (s *SlapdServer) stop() {
 func (s *SlapdServer) Pause(t testing.TB) {
 	t.Helper()
 	s.signal(t, syscall.SIGSTOP)
-	for end := time.Now().Add(5 * time.Second); !s.stopped(); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(5 * time.Second); !standsStill(s.cmd.Process.Pid); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("slapd does not stop")
 		}
 	}
 }
 
-// stopped reports whether every thread of the server is in state T, proc(5). Without /proc it hopes.
-func (s *SlapdServer) stopped() bool {
+// standsStill reports whether every thread of a process is in state T, proc(5). Without /proc it hopes.
+func standsStill(pid int) bool {
 	if _, err := os.Stat("/proc/self/stat"); err != nil {
 		return true
 	}
-	stats, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", s.cmd.Process.Pid))
+	stats, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
 	for _, path := range stats {
 		text, err := os.ReadFile(path)
 		if err != nil {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/go-ldap/ldap/v3"
 
+	"github.com/regain-id/regain/internal/ldapconn"
 	"github.com/regain-id/regain/pkg/directory"
 )
 
@@ -70,9 +71,9 @@ func (a *Adapter) CheckRights(ctx context.Context) []Finding {
 }
 
 func (a *Adapter) check(ctx context.Context, add func(Check, Level, error) bool) {
-	c, err := a.pool.get(ctx)
+	c, err := a.pool.Get(ctx)
 	if err != nil {
-		err = a.fail("connect", "", err)
+		err = a.errs.Read("connect", "", err)
 		if errors.Is(err, directory.ErrConfig) {
 			add(Connect, Fatal, nil)
 			add(Bind, Fatal, err)
@@ -81,28 +82,28 @@ func (a *Adapter) check(ctx context.Context, add func(Check, Level, error) bool)
 		}
 		return
 	}
-	defer a.pool.put(c)
+	defer a.pool.Put(c)
 	add(Connect, Fatal, nil)
 	add(Bind, Fatal, nil)
 	e, err := a.sample(ctx, c)
 	if err == nil && e == nil {
-		err = refuse("find", c.server, directory.ErrNotFound)
+		err = ldapconn.Refuse("find", c.Server, directory.ErrNotFound)
 	}
-	if !add(People, Fatal, a.fail("find", c.server, err)) {
+	if !add(People, Fatal, a.errs.Read("find", c.Server, err)) {
 		return
 	}
 	s, err := a.server(ctx, c)
 	if err == nil && !slices.Contains(s.controls, oidAssertion) {
-		err = refuse("assertion control", c.server, directory.ErrUnsupported)
+		err = ldapconn.Refuse("assertion control", c.Server, directory.ErrUnsupported)
 	}
-	if !add(Assertion, Fatal, a.fail("assertion control", c.server, err)) {
+	if !add(Assertion, Fatal, a.errs.Read("assertion control", c.Server, err)) {
 		return
 	}
 	permitted := func(what string, yes bool, err error) error {
 		if err == nil && !yes {
-			err = refuse(what, c.server, directory.ErrPermission)
+			err = ldapconn.Refuse(what, c.Server, directory.ErrPermission)
 		}
-		return a.fail(what, c.server, err)
+		return a.errs.Read(what, c.Server, err)
 	}
 	unlock, unlockErr := a.may(ctx, c, e)
 	// A strong password, so that the policy has nothing to say and the access rules are reached.
@@ -116,17 +117,17 @@ func (a *Adapter) check(ctx context.Context, add func(Check, Level, error) bool)
 	add(UnlockRight, Warning, permitted("write pwdAccountLockedTime", unlock, unlockErr))
 	var unread error
 	if e.policy.Source == "" {
-		unread = refuse("read pwdPolicy", c.server, directory.ErrPermission)
+		unread = ldapconn.Refuse("read pwdPolicy", c.Server, directory.ErrPermission)
 	}
 	add(ReadPolicy, Warning, unread)
 	enforced, err := a.enforces(ctx, c, e)
 	if err == nil && !enforced {
-		err = refuse("password policy", c.server, directory.ErrUnsupported)
+		err = ldapconn.Refuse("password policy", c.Server, directory.ErrUnsupported)
 	}
-	add(PolicyEnforced, Warning, a.fail("password policy", c.server, err))
+	add(PolicyEnforced, Warning, a.errs.Read("password policy", c.Server, err))
 	var missing error
 	if !slices.Contains(s.extensions, oidPasswordModify) {
-		missing = refuse("password modify", c.server, directory.ErrUnsupported)
+		missing = ldapconn.Refuse("password modify", c.Server, directory.ErrUnsupported)
 	}
 	add(PasswordModify, Warning, missing)
 	own, err := a.matches(ctx, c, a.cfg.BindDN, a.cfg.UserFilter)
@@ -134,9 +135,9 @@ func (a *Adapter) check(ctx context.Context, add func(Check, Level, error) bool)
 		own, err = false, nil // we cannot even read ourselves
 	}
 	if err == nil && own && below(a.cfg.BindDN, a.cfg.BaseDN) {
-		err = refuse("service account among the people", c.server, directory.ErrGuarded)
+		err = ldapconn.Refuse("service account among the people", c.Server, directory.ErrGuarded)
 	}
-	add(OwnAccount, Warning, a.fail("own account", c.server, err))
+	add(OwnAccount, Warning, a.errs.Read("own account", c.Server, err))
 }
 
 // below reports whether dn lies in the subtree of base.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/go-ldap/ldap/v3"
 
+	"github.com/regain-id/regain/internal/ldapconn"
 	"github.com/regain-id/regain/pkg/directory"
 )
 
@@ -25,13 +26,13 @@ type server struct {
 	controls, extensions []string
 }
 
-func (a *Adapter) server(ctx context.Context, c *conn) (server, error) {
-	res, err := c.search(ctx, rootDSE("objectClass", "vendorName", "vendorVersion", "supportedControl", "supportedExtension"))
+func (a *Adapter) server(ctx context.Context, c *ldapconn.Conn) (server, error) {
+	res, err := c.Search(ctx, rootDSE("objectClass", "vendorName", "vendorVersion", "supportedControl", "supportedExtension"))
 	if err != nil {
 		return server{}, err
 	}
 	if len(res.Entries) == 0 {
-		return server{}, refuse("describe", c.server, directory.ErrPermission)
+		return server{}, ldapconn.Refuse("describe", c.Server, directory.ErrPermission)
 	}
 	e := res.Entries[0]
 	s := server{
@@ -48,14 +49,14 @@ func (a *Adapter) server(ctx context.Context, c *conn) (server, error) {
 }
 
 // sample returns someone to probe our rights on: any person whom we may touch, or nil.
-func (a *Adapter) sample(ctx context.Context, c *conn) (*entry, error) {
+func (a *Adapter) sample(ctx context.Context, c *ldapconn.Conn) (*entry, error) {
 	filter := "(entryUUID=*)(!(pwdAccountLockedTime=" + adminLock + "))"
 	for _, f := range []string{a.cfg.DisabledFilter, a.cfg.GuardedFilter} {
 		if f != "" {
 			filter += "(!" + f + ")"
 		}
 	}
-	res, err := c.search(ctx, ldap.NewSearchRequest(a.cfg.BaseDN, ldap.ScopeWholeSubtree, ldap.NeverDerefAliases, 2, 0, false,
+	res, err := c.Search(ctx, ldap.NewSearchRequest(a.cfg.BaseDN, ldap.ScopeWholeSubtree, ldap.NeverDerefAliases, 2, 0, false,
 		"(&"+a.cfg.UserFilter+filter+")", []string{"entryUUID"}, nil))
 	if err != nil && !ldap.IsErrorWithCode(err, ldap.LDAPResultSizeLimitExceeded) {
 		return nil, err
@@ -72,7 +73,7 @@ func (a *Adapter) sample(ctx context.Context, c *conn) (*entry, error) {
 // nothing and says nothing. The probe is a password that is too short under an assertion that is never true: the policy
 // overlay looks before the database does, so 19 means that it checked, and nothing can be written either way. false when
 // it cannot be found out, because the policy has no minimum length.
-func (a *Adapter) enforces(ctx context.Context, c *conn, e *entry) (bool, error) {
+func (a *Adapter) enforces(ctx context.Context, c *ldapconn.Conn, e *entry) (bool, error) {
 	if e.policy.MinLength < 2 {
 		return false, nil
 	}
@@ -82,8 +83,8 @@ func (a *Adapter) enforces(ctx context.Context, c *conn, e *entry) (bool, error)
 	}
 	m := ldap.NewModifyRequest(e.DN, []ldap.Control{control, ldap.NewControlBeheraPasswordPolicy()})
 	m.Replace("userPassword", []string{"x"})
-	err = c.do(ctx, func() error { return c.ldap.Modify(m) })
-	if err != nil && !isAnswer(err) {
+	err = c.Do(ctx, func() error { return c.LDAP.Modify(m) })
+	if err != nil && !ldapconn.IsAnswer(err) {
 		return false, err
 	}
 	return ldap.IsErrorWithCode(err, ldap.LDAPResultConstraintViolation), nil
@@ -93,13 +94,13 @@ func (a *Adapter) enforces(ctx context.Context, c *conn, e *entry) (bool, error)
 // assertion before the access rules, so an assertion that is false would hide the answer. Instead one Modify replaces
 // the attributes and then deletes a lock time that is not there: without the rights the answer is 50, with them 16, and
 // a Modify that fails is undone as a whole (RFC 4511 §4.6).
-func (a *Adapter) may(ctx context.Context, c *conn, e *entry, replace ...ldap.PartialAttribute) (bool, error) {
+func (a *Adapter) may(ctx context.Context, c *ldapconn.Conn, e *entry, replace ...ldap.PartialAttribute) (bool, error) {
 	m := ldap.NewModifyRequest(e.DN, nil)
 	for _, r := range replace {
 		m.Replace(r.Type, r.Vals)
 	}
 	m.Delete("pwdAccountLockedTime", []string{neverLocked})
-	err := c.do(ctx, func() error { return c.ldap.Modify(m) })
+	err := c.Do(ctx, func() error { return c.LDAP.Modify(m) })
 	switch {
 	case ldap.IsErrorWithCode(err, ldap.LDAPResultNoSuchAttribute):
 		return true, nil
@@ -114,7 +115,7 @@ func (a *Adapter) may(ctx context.Context, c *conn, e *entry, replace ...ldap.Pa
 // depends on rights is reported as missing.
 func (a *Adapter) Describe(ctx context.Context) (directory.Description, error) {
 	var d directory.Description
-	err := a.read(ctx, "describe", func(ctx context.Context, c *conn) error {
+	err := a.read(ctx, "describe", func(ctx context.Context, c *ldapconn.Conn) error {
 		s, err := a.server(ctx, c)
 		if err != nil {
 			return err

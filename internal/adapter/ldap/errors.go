@@ -1,14 +1,9 @@
 package ldap
 
 import (
-	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"strings"
-	"time"
 
 	ber "github.com/go-asn1-ber/asn1-ber"
 	"github.com/go-ldap/ldap/v3"
@@ -62,85 +57,11 @@ func controls(p *ber.Packet) []ldap.Control {
 	return found
 }
 
-// fail turns an error of a call that only reads into one of package directory; nil stays nil.
-func (a *Adapter) fail(op, server string, err error) error {
-	if err == nil {
-		return nil
-	}
-	if _, ok := errors.AsType[*directory.Error](err); ok {
-		return err
-	}
-	e := &directory.Error{Op: op, Outcome: directory.NotApplied, Native: directory.Native{Server: server}}
-	if c, ok := errors.AsType[*bindError](err); ok {
-		e.Kind = directory.ErrConfig // wrong service password, or its account expired or must change
-		a.native(e, c.err)
-		return e
-	}
-	if c, ok := errors.AsType[*untrusted](err); ok && isTrust(c.err) {
-		e.Kind, e.Err = directory.ErrTLS, err
-		a.native(e, err)
-		return e
-	}
-	switch {
-	case errors.Is(err, errQueueFull):
-		e.Kind, e.RetryAfter = directory.ErrBusy, time.Second
-	case errors.Is(err, errPoolClosed):
-		e.Kind = directory.ErrUnavailable
-	case isAnswer(err):
-		e.Kind = kindOf(err)
-		a.native(e, err)
-	default:
-		e.Kind, e.Err = directory.ErrUnavailable, err
-	}
-	return e
-}
-
-// isTrust tells a handshake that was refused from one that was interrupted. A server that just hangs up counts as
-// absent.
-func isTrust(err error) bool {
-	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		return true
-	}
-	if _, ok := errors.AsType[tls.AlertError](err); ok {
-		return true
-	}
-	if isAnswer(err) { // StartTLS was refused
-		return true
-	}
-	_, network := errors.AsType[*net.OpError](err)
-	return !network && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) &&
-		!errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled)
-}
-
-// failWrite is fail for the request that writes. Silence after sending is Unknown.
-func (a *Adapter) failWrite(op, server string, err error, secrets ...directory.Secret) error {
-	if t, ok := errors.AsType[*transportError](err); ok {
-		e := &directory.Error{Op: op, Kind: directory.ErrUnavailable, Outcome: directory.NotApplied, Native: directory.Native{Server: server}, Err: t.err}
-		if t.sent {
-			e.Kind, e.Outcome = directory.ErrUnknown, directory.Unknown
-		}
-		return e
-	}
-	e := &directory.Error{Op: op, Kind: kindOf(err), Outcome: directory.NotApplied, Native: directory.Native{Server: server}}
-	a.native(e, err, secrets...)
-	if ldap.IsErrorAnyOf(err, ldap.LDAPResultTimeLimitExceeded, ldap.LDAPResultUnavailable, ldap.LDAPResultOther) {
-		// A proxy in front of the server answers with these when it lost the server after passing the request on.
-		e.Kind, e.Outcome = directory.ErrUnknown, directory.Unknown
-	}
-	return e
-}
-
-// native fills in what the server said. The library's error is not kept: it holds the whole packet.
-func (a *Adapter) native(e *directory.Error, err error, secrets ...directory.Secret) {
-	l, ok := errors.AsType[*ldap.Error](err)
-	if !ok {
-		return
-	}
-	e.Native.Code = int(l.ResultCode)
-	if l.Err != nil {
-		e.Native.Message = directory.Clean(l.Err.Error(), append(secrets, a.cfg.BindPassword)...)
-	}
-	if p := policyOf(err); p != none {
+// answer puts into an error what a result code of the server means. The library's error is not kept: it holds the whole
+// packet.
+func answer(e *directory.Error, l *ldap.Error) {
+	e.Kind = kindOf(l)
+	if p := policyOf(l); p != none {
 		e.Native.Sub = fmt.Sprintf("ppolicy %d", p)
 	}
 }
@@ -182,11 +103,6 @@ func kindOf(err error) error {
 		return directory.ErrPolicy
 	}
 	return directory.ErrConfig
-}
-
-// refuse returns an error that says nothing was written.
-func refuse(op, server string, kind error) *directory.Error {
-	return &directory.Error{Op: op, Kind: kind, Outcome: directory.NotApplied, Native: directory.Native{Server: server}}
 }
 
 // violation names the rule behind a constraint violation.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/go-ldap/ldap/v3"
 
+	"github.com/regain-id/regain/internal/ldapconn"
 	"github.com/regain-id/regain/pkg/directory"
 )
 
@@ -36,7 +37,7 @@ type entry struct {
 func (a *Adapter) FindUser(ctx context.Context, q directory.Query) (directory.User, error) {
 	var u directory.User
 	if q.Login == "" || len(q.Login) > 1024 || !utf8.ValidString(q.Login) || strings.ContainsFunc(q.Login, unicode.IsControl) {
-		return u, refuse("find", "", directory.ErrNotFound)
+		return u, ldapconn.Refuse("find", "", directory.ErrNotFound)
 	}
 	attrs, want := q.Attrs, q.Return
 	if len(attrs) == 0 {
@@ -48,7 +49,7 @@ func (a *Adapter) FindUser(ctx context.Context, q directory.Query) (directory.Us
 	var either strings.Builder
 	for _, attr := range attrs {
 		if !isAttr(attr) {
-			return u, refuse("find", "", directory.ErrConfig)
+			return u, ldapconn.Refuse("find", "", directory.ErrConfig)
 		}
 		either.WriteString("(" + attr + "=" + ldap.EscapeFilter(q.Login) + ")")
 	}
@@ -56,7 +57,7 @@ func (a *Adapter) FindUser(ctx context.Context, q directory.Query) (directory.Us
 	if a.cfg.GroupAttr != "" {
 		read = append(read, a.cfg.GroupAttr)
 	}
-	err := a.read(ctx, "find", func(ctx context.Context, c *conn) error {
+	err := a.read(ctx, "find", func(ctx context.Context, c *ldapconn.Conn) error {
 		e, err := a.one(ctx, c, "find", "(|"+either.String()+")", read)
 		if err != nil {
 			return err
@@ -80,7 +81,7 @@ func (a *Adapter) FindUser(ctx context.Context, q directory.Query) (directory.Us
 }
 
 // groups returns the DNs of the groups a person is in, directly.
-func (a *Adapter) groups(ctx context.Context, c *conn, e *entry) ([]string, error) {
+func (a *Adapter) groups(ctx context.Context, c *ldapconn.Conn, e *entry) ([]string, error) {
 	var groups []string
 	if a.cfg.GroupAttr != "" {
 		groups = e.GetEqualFoldAttributeValues(a.cfg.GroupAttr)
@@ -91,8 +92,8 @@ func (a *Adapter) groups(ctx context.Context, c *conn, e *entry) ([]string, erro
 	req := ldap.NewSearchRequest(a.cfg.GroupsBase, ldap.ScopeWholeSubtree, ldap.NeverDerefAliases, 0, 0, false,
 		"("+a.cfg.MemberAttr+"="+ldap.EscapeFilter(e.DN)+")", []string{"1.1"}, nil)
 	found := make(chan *ldap.SearchResult, 1)
-	if err := c.do(ctx, func() error {
-		res, err := c.ldap.SearchWithPaging(req, 200) // RFC 2696: someone may be in more groups than one answer may have
+	if err := c.Do(ctx, func() error {
+		res, err := c.LDAP.SearchWithPaging(req, 200) // RFC 2696: someone may be in more groups than one answer may have
 		found <- res
 		return err
 	}); err != nil {
@@ -106,29 +107,29 @@ func (a *Adapter) groups(ctx context.Context, c *conn, e *entry) ([]string, erro
 }
 
 // byRef reads the account a ref names, wherever it has been renamed to below BaseDN.
-func (a *Adapter) byRef(ctx context.Context, c *conn, op string, r directory.Ref) (*entry, error) {
+func (a *Adapter) byRef(ctx context.Context, c *ldapconn.Conn, op string, r directory.Ref) (*entry, error) {
 	if r.Adapter != a.cfg.Name || !isUUID(r.ID) {
-		return nil, refuse(op, c.server, directory.ErrNotFound)
+		return nil, ldapconn.Refuse(op, c.Server, directory.ErrNotFound)
 	}
 	return a.one(ctx, c, op, "(entryUUID="+r.ID+")", nil)
 }
 
 // one reads the one person that a filter matches.
-func (a *Adapter) one(ctx context.Context, c *conn, op, filter string, attrs []string) (*entry, error) {
-	res, err := c.search(ctx, ldap.NewSearchRequest(a.cfg.BaseDN, ldap.ScopeWholeSubtree, ldap.NeverDerefAliases, 2, 0, false,
+func (a *Adapter) one(ctx context.Context, c *ldapconn.Conn, op, filter string, attrs []string) (*entry, error) {
+	res, err := c.Search(ctx, ldap.NewSearchRequest(a.cfg.BaseDN, ldap.ScopeWholeSubtree, ldap.NeverDerefAliases, 2, 0, false,
 		"(&"+a.cfg.UserFilter+filter+")", slices.Concat(stateAttrs, attrs), nil))
 	switch {
 	case err != nil:
 		return nil, err
 	case len(res.Entries) == 0:
-		return nil, refuse(op, c.server, directory.ErrNotFound)
+		return nil, ldapconn.Refuse(op, c.Server, directory.ErrNotFound)
 	case len(res.Entries) > 1:
-		return nil, refuse(op, c.server, directory.ErrAmbiguous)
+		return nil, ldapconn.Refuse(op, c.Server, directory.ErrAmbiguous)
 	}
 	e := &entry{Entry: res.Entries[0]}
 	e.id = e.GetAttributeValue("entryUUID")
 	if !isUUID(e.id) {
-		return nil, refuse(op, c.server, directory.ErrPermission) // it is there and we may not read it
+		return nil, ldapconn.Refuse(op, c.Server, directory.ErrPermission) // it is there and we may not read it
 	}
 	if e.disabled, err = a.matches(ctx, c, e.DN, a.cfg.DisabledFilter); err != nil {
 		return nil, err
@@ -140,16 +141,16 @@ func (a *Adapter) one(ctx context.Context, c *conn, op, filter string, attrs []s
 	if e.policy, err = a.policyFor(ctx, c, e.GetAttributeValue("pwdPolicySubentry")); err != nil {
 		return nil, err
 	}
-	e.status = e.state(c.server, a.cfg.Now())
+	e.status = e.state(c.Server, a.cfg.Now())
 	return e, nil
 }
 
 // matches asks the server whether an entry fits a filter of the configuration.
-func (a *Adapter) matches(ctx context.Context, c *conn, dn, filter string) (bool, error) {
+func (a *Adapter) matches(ctx context.Context, c *ldapconn.Conn, dn, filter string) (bool, error) {
 	if filter == "" {
 		return false, nil
 	}
-	res, err := c.search(ctx, ldap.NewSearchRequest(dn, ldap.ScopeBaseObject, ldap.NeverDerefAliases, 0, 0, false, filter, []string{"1.1"}, nil))
+	res, err := c.Search(ctx, ldap.NewSearchRequest(dn, ldap.ScopeBaseObject, ldap.NeverDerefAliases, 0, 0, false, filter, []string{"1.1"}, nil))
 	if err != nil {
 		return false, err
 	}
@@ -195,7 +196,7 @@ func (e *entry) state(server string, now time.Time) directory.Status {
 // Status reads the state of an account.
 func (a *Adapter) Status(ctx context.Context, r directory.Ref) (directory.Status, error) {
 	var st directory.Status
-	err := a.read(ctx, "status", func(ctx context.Context, c *conn) error {
+	err := a.read(ctx, "status", func(ctx context.Context, c *ldapconn.Conn) error {
 		e, err := a.byRef(ctx, c, "status", r)
 		if err == nil {
 			st = e.status

@@ -146,14 +146,14 @@ func TestAnAdministratorsLockSetBetweenLookingAndWritingIsNotLifted(t *testing.T
 		}
 	}
 	// The danger is real: without the assertion the server lifts the lock and says nothing.
-	c, err := a.pool.get(t.Context())
+	c, err := a.pool.Get(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer a.pool.put(c)
+	defer a.pool.Put(c)
 	m := ldap.NewModifyRequest(dn(s, "ada"), nil)
 	m.Replace("userPassword", []string{second})
-	if err := c.ldap.Modify(m); err != nil {
+	if err := c.LDAP.Modify(m); err != nil {
 		t.Fatal(err)
 	}
 	if got := s.Get(t, dn(s, "ada"), "pwdAccountLockedTime"); len(got) != 0 {

@@ -43,6 +43,7 @@ import (
 
 	"github.com/go-ldap/ldap/v3"
 
+	"github.com/regain-id/regain/internal/ldapconn"
 	"github.com/regain-id/regain/pkg/directory"
 )
 
@@ -84,8 +85,9 @@ type Config struct {
 // PasswordTester and Reconciler as well. Safe for concurrent use.
 type Adapter struct {
 	cfg      Config
-	tls      *tls.Config
-	pool     *pool
+	dialer   *ldapconn.Dialer
+	pool     *ldapconn.Pool
+	errs     ldapconn.Errors
 	policies policyCache
 
 	// beforeWrite, when a test sets it, runs after everything was looked up and before the request is sent.
@@ -175,22 +177,25 @@ func New(cfg Config) (*Adapter, error) {
 	if err := errors.Join(bad...); err != nil {
 		return nil, err
 	}
-	a := &Adapter{cfg: cfg, tls: &tls.Config{RootCAs: cfg.CAs, ServerName: cfg.ServerName, MinVersion: tls.VersionTLS12}}
-	a.pool = newPool(cfg.PoolSize, a.dialService)
+	a := &Adapter{cfg: cfg, errs: ldapconn.Errors{Password: cfg.BindPassword, Answer: answer}, dialer: &ldapconn.Dialer{
+		TLS:     &tls.Config{RootCAs: cfg.CAs, ServerName: cfg.ServerName, MinVersion: tls.VersionTLS12},
+		Timeout: cfg.DialTimeout, BindName: cfg.BindDN, Password: cfg.BindPassword, Controls: []ldap.Control{ldap.NewControlBeheraPasswordPolicy()},
+	}}
+	a.pool = ldapconn.NewPool(cfg.PoolSize, func(ctx context.Context) (*ldapconn.Conn, error) { return a.dialer.DialService(ctx, cfg.URLs...) })
 	return a, nil
 }
 
 // Health reads the root entry on a pooled connection.
 func (a *Adapter) Health(ctx context.Context) error {
-	return a.read(ctx, "health", func(ctx context.Context, c *conn) error {
-		_, err := c.search(ctx, rootDSE("1.1"))
+	return a.read(ctx, "health", func(ctx context.Context, c *ldapconn.Conn) error {
+		_, err := c.Search(ctx, rootDSE("1.1"))
 		return err
 	})
 }
 
 // Close closes the connections that are idle, and those in use when their call ends.
 func (a *Adapter) Close() error {
-	a.pool.close()
+	a.pool.Close()
 	return nil
 }
 
@@ -204,21 +209,21 @@ func (a *Adapter) bound(ctx context.Context) (context.Context, context.CancelFun
 
 // read runs something that only reads on a pooled connection. A connection that turns out to be dead, as a server that
 // was restarted leaves them, is replaced once.
-func (a *Adapter) read(ctx context.Context, op string, f func(context.Context, *conn) error) error {
+func (a *Adapter) read(ctx context.Context, op string, f func(context.Context, *ldapconn.Conn) error) error {
 	ctx, cancel := a.bound(ctx)
 	defer cancel()
 	for try := 0; ; try++ {
-		c, err := a.pool.get(ctx)
+		c, err := a.pool.Get(ctx)
 		if err != nil {
-			return a.fail(op, "", err)
+			return a.errs.Read(op, "", err)
 		}
 		err = f(ctx, c)
-		used := c.used
-		a.pool.put(c)
-		if err != nil && isTransport(err) && used && try < a.cfg.PoolSize && ctx.Err() == nil {
+		used := c.Reused
+		a.pool.Put(c)
+		if err != nil && ldapconn.IsTransport(err) && used && try < a.cfg.PoolSize && ctx.Err() == nil {
 			continue
 		}
-		return a.fail(op, c.server, err)
+		return a.errs.Read(op, c.Server, err)
 	}
 }
 

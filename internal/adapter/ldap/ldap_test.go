@@ -7,12 +7,14 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	ber "github.com/go-asn1-ber/asn1-ber"
 	"github.com/go-ldap/ldap/v3"
 
+	"github.com/regain-id/regain/internal/ldapconn"
 	"github.com/regain-id/regain/internal/testserver"
 	"github.com/regain-id/regain/pkg/directory"
 )
@@ -253,11 +255,25 @@ func TestMoreCallsThanTheQueueHoldsAreErrBusy(t *testing.T) {
 	s := testserver.Slapd(t)
 	a := adapter(t, s, func(c *Config) { c.PoolSize = 1 })
 	u := person(t, s, a, "ada", nil)
-	for range cap(a.pool.queue) {
-		a.pool.queue <- struct{}{}
+	s.Pause(t)
+	var waiting sync.WaitGroup
+	ctx, cancel := context.WithCancel(t.Context())
+	busy := 0
+	for range 100 { // 17 fit: one that is served and sixteen that wait
+		waiting.Go(func() { a.Health(ctx) })
 	}
-	if err := reset(t.Context(), a, u, second); !errors.Is(err, directory.ErrBusy) || directory.OutcomeOf(err) != directory.NotApplied {
-		t.Errorf("got %v, want ErrBusy", err)
+	for end := time.Now().Add(5 * time.Second); busy == 0 && time.Now().Before(end); time.Sleep(time.Millisecond) {
+		short, done := context.WithTimeout(ctx, 20*time.Millisecond)
+		if err := reset(short, a, u, second); errors.Is(err, directory.ErrBusy) && directory.OutcomeOf(err) == directory.NotApplied {
+			busy++
+		}
+		done()
+	}
+	cancel()
+	waiting.Wait()
+	s.Resume(t)
+	if busy == 0 {
+		t.Error("no call was turned away with ErrBusy")
 	}
 }
 
@@ -326,11 +342,11 @@ func TestAssertionsAreEvaluatedBeforeAccessRules(t *testing.T) {
 	s := testserver.Slapd(t, func(cfg *testserver.SlapdConfig) { cfg.ServicePrivilege = "=x" })
 	a := adapter(t, s)
 	person(t, s, a, "ada", nil)
-	c, err := a.pool.get(t.Context())
+	c, err := a.pool.Get(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer a.pool.put(c)
+	defer a.pool.Put(c)
 	for filter, want := range map[string]uint16{neverTrue: ldap.LDAPResultAssertionFailed, "(objectClass=*)": ldap.LDAPResultInsufficientAccessRights} {
 		control, err := assertion(filter)
 		if err != nil {
@@ -338,7 +354,7 @@ func TestAssertionsAreEvaluatedBeforeAccessRules(t *testing.T) {
 		}
 		m := ldap.NewModifyRequest(dn(s, "ada"), []ldap.Control{control})
 		m.Replace("userPassword", []string{second})
-		if err := c.ldap.Modify(m); !ldap.IsErrorWithCode(err, want) {
+		if err := c.LDAP.Modify(m); !ldap.IsErrorWithCode(err, want) {
 			t.Errorf("%s: got %v, want %d", filter, err, want)
 		}
 	}
@@ -375,32 +391,10 @@ func TestThePasswordModifyValueIsAPrimitiveOctetString(t *testing.T) {
 	}
 }
 
-func TestSilenceIsUnknownOnlyIfSomethingWasSent(t *testing.T) {
-	client, server := net.Pipe()
-	defer server.Close()
-	w := &wire{Conn: client}
-	c := &conn{wire: w, ldap: ldap.NewConn(w, true)}
-	c.ldap.Start()
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if err := c.do(ctx, func() error { t.Error("the request ran"); return nil }); !isTransport(err) || w.wasSent() {
-		t.Errorf("ended before: got %v", err)
-	}
-	ctx, cancel = context.WithTimeout(t.Context(), 20*time.Millisecond)
-	defer cancel()
-	err := c.do(ctx, func() error { <-ctx.Done(); return errors.New("never wrote") })
-	if e, ok := errors.AsType[*transportError](err); !ok || e.sent {
-		t.Errorf("nothing written: got %v, want not sent", err)
-	}
-	if _, err := w.Write([]byte("late")); !errors.Is(err, errClosed) || w.wasSent() {
-		t.Errorf("after giving up: got %v, want errClosed", err)
-	}
-}
-
 func TestASecretThatTheServerQuotesIsNotPassedOn(t *testing.T) {
-	a := &Adapter{cfg: Config{BindPassword: directory.NewSecret("service-canary")}}
+	a := &Adapter{errs: ldapconn.Errors{Password: directory.NewSecret("service-canary"), Answer: answer}}
 	quoted := &ldap.Error{ResultCode: 21, Err: errors.New("bad values service-canary\r\nold-canary new-canary")}
-	err := a.failWrite("change", "server", quoted, directory.NewSecret("old-canary"), directory.NewSecret("new-canary"))
+	err := a.errs.Write("change", "server", quoted, directory.NewSecret("old-canary"), directory.NewSecret("new-canary"))
 	detail, _ := errors.AsType[*directory.Error](err)
 	if strings.Contains(detail.Native.Message, "canary") || strings.ContainsAny(detail.Native.Message, "\r\n") || !strings.HasPrefix(detail.Native.Message, "bad values") {
 		t.Errorf("got %q", detail.Native.Message)
@@ -427,10 +421,10 @@ func TestResultCodesMeanWhatTheyMean(t *testing.T) {
 		{code(ldap.LDAPResultUnwillingToPerform, "else"), directory.ErrConfig, directory.NotApplied},
 		{code(ldap.LDAPResultUnavailable, ""), directory.ErrUnknown, directory.Unknown},
 		{code(ldap.LDAPResultOther, ""), directory.ErrUnknown, directory.Unknown},
-		{&transportError{sent: false, err: errors.New("closed")}, directory.ErrUnavailable, directory.NotApplied},
-		{&transportError{sent: true, err: errors.New("closed")}, directory.ErrUnknown, directory.Unknown},
+		{&ldapconn.TransportError{Sent: false, Err: errors.New("closed")}, directory.ErrUnavailable, directory.NotApplied},
+		{&ldapconn.TransportError{Sent: true, Err: errors.New("closed")}, directory.ErrUnknown, directory.Unknown},
 	} {
-		err := (&Adapter{}).failWrite("reset", "server", c.err)
+		err := ldapconn.Errors{Answer: answer}.Write("reset", "server", c.err)
 		if !errors.Is(err, c.kind) || directory.OutcomeOf(err) != c.outcome {
 			t.Errorf("%v: got %v (%v), want %v (%v)", c.err, err, directory.OutcomeOf(err), c.kind, c.outcome)
 		}

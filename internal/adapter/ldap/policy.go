@@ -9,6 +9,7 @@ import (
 
 	"github.com/go-ldap/ldap/v3"
 
+	"github.com/regain-id/regain/internal/ldapconn"
 	"github.com/regain-id/regain/pkg/directory"
 )
 
@@ -34,7 +35,7 @@ type cachedPolicy struct {
 
 // policyFor reads the policy of an entry with that pwdPolicySubentry. A policy that we may not read, or none at all, is
 // no error: Source is empty and Partial true.
-func (a *Adapter) policyFor(ctx context.Context, c *conn, subentry string) (policy, error) {
+func (a *Adapter) policyFor(ctx context.Context, c *ldapconn.Conn, subentry string) (policy, error) {
 	dn := subentry
 	if dn == "" {
 		dn = a.cfg.DefaultPolicyDN
@@ -51,7 +52,7 @@ func (a *Adapter) policyFor(ctx context.Context, c *conn, subentry string) (poli
 		return cached.policy, nil
 	}
 	p := unknown
-	res, err := c.search(ctx, ldap.NewSearchRequest(dn, ldap.ScopeBaseObject, ldap.NeverDerefAliases, 0, 0, false, "(objectClass=*)", nil, nil))
+	res, err := c.Search(ctx, ldap.NewSearchRequest(dn, ldap.ScopeBaseObject, ldap.NeverDerefAliases, 0, 0, false, "(objectClass=*)", nil, nil))
 	switch {
 	case ldap.IsErrorAnyOf(err, ldap.LDAPResultNoSuchObject, ldap.LDAPResultInsufficientAccessRights):
 	case err != nil:
@@ -105,13 +106,13 @@ func readPolicy(e *ldap.Entry) policy {
 // when neither is there to read.
 func (a *Adapter) Policy(ctx context.Context, r directory.Ref) (directory.Policy, error) {
 	var p directory.Policy
-	err := a.read(ctx, "policy", func(ctx context.Context, c *conn) error {
+	err := a.read(ctx, "policy", func(ctx context.Context, c *ldapconn.Conn) error {
 		e, err := a.byRef(ctx, c, "policy", r)
 		if err != nil {
 			return err
 		}
 		if p = e.policy.Policy; p.Source == "" {
-			return refuse("policy", c.server, directory.ErrUnsupported)
+			return ldapconn.Refuse("policy", c.Server, directory.ErrUnsupported)
 		}
 		return nil
 	})

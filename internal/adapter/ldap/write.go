@@ -11,6 +11,7 @@ import (
 	ber "github.com/go-asn1-ber/asn1-ber"
 	"github.com/go-ldap/ldap/v3"
 
+	"github.com/regain-id/regain/internal/ldapconn"
 	"github.com/regain-id/regain/pkg/directory"
 )
 
@@ -25,51 +26,51 @@ const (
 // request on that connection. The request waits for its answer until the deadline even if ctx is canceled: after
 // sending, knowing is better than having stopped early.
 func (a *Adapter) write(ctx context.Context, op string, r directory.Ref, secrets []directory.Secret,
-	prepare func(context.Context, *conn, *entry) (send func(*conn, *entry) error, err error),
+	prepare func(context.Context, *ldapconn.Conn, *entry) (send func(*ldapconn.Conn, *entry) error, err error),
 ) (directory.Result, error) {
 	ctx, cancel := a.bound(ctx)
 	defer cancel()
-	var c *conn
+	var c *ldapconn.Conn
 	var e *entry
 	for try := 0; ; try++ {
 		var err error
-		if c, err = a.pool.get(ctx); err != nil {
-			return directory.Result{}, a.fail(op, "", err)
+		if c, err = a.pool.Get(ctx); err != nil {
+			return directory.Result{}, a.errs.Read(op, "", err)
 		}
 		if e, err = a.byRef(ctx, c, op, r); err == nil {
 			break
 		}
-		server, again := c.server, isTransport(err) && c.used && try < a.cfg.PoolSize && ctx.Err() == nil
-		a.pool.put(c)
+		server, again := c.Server, ldapconn.IsTransport(err) && c.Reused && try < a.cfg.PoolSize && ctx.Err() == nil
+		a.pool.Put(c)
 		if !again {
-			return directory.Result{}, a.fail(op, server, err)
+			return directory.Result{}, a.errs.Read(op, server, err)
 		}
 	}
-	defer func() { a.pool.put(c) }()
+	defer func() { a.pool.Put(c) }()
 	switch {
 	case e.guarded:
-		return directory.Result{}, refuse(op, c.server, directory.ErrGuarded)
+		return directory.Result{}, ldapconn.Refuse(op, c.Server, directory.ErrGuarded)
 	case e.status.Disabled:
-		return directory.Result{}, refuse(op, c.server, directory.ErrDisabled)
+		return directory.Result{}, ldapconn.Refuse(op, c.Server, directory.ErrDisabled)
 	case e.status.AdminLocked:
-		return directory.Result{}, refuse(op, c.server, directory.ErrAdminLocked)
+		return directory.Result{}, ldapconn.Refuse(op, c.Server, directory.ErrAdminLocked)
 	}
 	send, err := prepare(ctx, c, e)
 	if err != nil {
-		return directory.Result{}, a.fail(op, c.server, err)
+		return directory.Result{}, a.errs.Read(op, c.Server, err)
 	}
 	if a.beforeWrite != nil {
 		a.beforeWrite()
 	}
 	if ctx.Err() != nil {
-		return directory.Result{}, a.fail(op, c.server, &transportError{false, ctx.Err()})
+		return directory.Result{}, a.errs.Read(op, c.Server, &ldapconn.TransportError{Sent: false, Err: ctx.Err()})
 	}
 	deadline, _ := ctx.Deadline()
 	sending, done := context.WithDeadline(context.WithoutCancel(ctx), deadline)
 	defer done()
-	err = c.do(sending, func() error { return send(c, e) })
+	err = c.Do(sending, func() error { return send(c, e) })
 	if err == nil {
-		res := directory.Result{Outcome: directory.Applied, Server: c.server}
+		res := directory.Result{Outcome: directory.Applied, Server: c.Server}
 		// The marker is a courtesy: what was written stays written if it cannot be read.
 		if after, err := a.byRef(sending, c, op, r); err == nil {
 			res.Marker = after.status.Marker
@@ -79,7 +80,7 @@ func (a *Adapter) write(ctx context.Context, op string, r directory.Ref, secrets
 		}
 		return res, nil
 	}
-	failed := a.failWrite(op, c.server, err, secrets...)
+	failed := a.errs.Write(op, c.Server, err, secrets...)
 	detail, _ := errors.AsType[*directory.Error](failed)
 	switch {
 	case detail.Native.Code == ldap.LDAPResultAssertionFailed:
@@ -95,11 +96,11 @@ func (a *Adapter) write(ctx context.Context, op string, r directory.Ref, secrets
 			detail.Violations = []directory.Violation{v}
 		}
 	}
-	return directory.Result{Outcome: detail.Outcome, Server: c.server}, detail
+	return directory.Result{Outcome: detail.Outcome, Server: c.Server}, detail
 }
 
 // explain says which part of the assertion was false by looking again.
-func (a *Adapter) explain(ctx context.Context, c *conn, detail *directory.Error, r directory.Ref) {
+func (a *Adapter) explain(ctx context.Context, c *ldapconn.Conn, detail *directory.Error, r directory.Ref) {
 	detail.Kind = directory.ErrConflict
 	e, err := a.byRef(ctx, c, detail.Op, r)
 	switch {
@@ -138,34 +139,34 @@ func assertion(filter string) (ldap.Control, error) {
 
 // Reset replaces the password in one guarded Modify.
 func (a *Adapter) Reset(ctx context.Context, req directory.ResetRequest) (directory.Result, error) {
-	return a.write(ctx, "reset", req.User, []directory.Secret{req.New}, func(ctx context.Context, c *conn, e *entry) (func(*conn, *entry) error, error) {
+	return a.write(ctx, "reset", req.User, []directory.Secret{req.New}, func(ctx context.Context, c *ldapconn.Conn, e *entry) (func(*ldapconn.Conn, *entry) error, error) {
 		if req.New.Empty() {
-			err := refuse("reset", c.server, directory.ErrPolicy)
+			err := ldapconn.Refuse("reset", c.Server, directory.ErrPolicy)
 			err.Violations = []directory.Violation{{Code: directory.TooShort, Limit: max(1, e.policy.MinLength)}}
 			return nil, err
 		}
 		if req.IfMarker != "" && req.IfMarker != e.status.Marker {
-			return nil, refuse("reset", c.server, directory.ErrConflict)
+			return nil, ldapconn.Refuse("reset", c.Server, directory.ErrConflict)
 		}
 		if req.EnforceHistory == directory.Require {
 			if e.policy.History == 0 {
-				return nil, refuse("reset", c.server, directory.ErrUnsupported)
+				return nil, ldapconn.Refuse("reset", c.Server, directory.ErrUnsupported)
 			}
 			if enforced, err := a.enforces(ctx, c, e); err != nil {
 				return nil, err
 			} else if !enforced {
-				return nil, refuse("reset", c.server, directory.ErrUnsupported)
+				return nil, ldapconn.Refuse("reset", c.Server, directory.ErrUnsupported)
 			}
 		}
 		control, err := a.asserting(e, req.IfMarker)
 		if err != nil {
 			return nil, err
 		}
-		return func(c *conn, e *entry) error {
+		return func(c *ldapconn.Conn, e *entry) error {
 			m := ldap.NewModifyRequest(e.DN, []ldap.Control{control, ldap.NewControlBeheraPasswordPolicy()})
 			m.Replace("userPassword", []string{req.New.Reveal()})
 			m.Replace("pwdReset", flag(req.MustChange))
-			return c.ldap.Modify(m)
+			return c.LDAP.Modify(m)
 		}, nil
 	})
 }
@@ -182,15 +183,15 @@ func (a *Adapter) RequireChange(ctx context.Context, r directory.Ref, must bool)
 
 // modify replaces one attribute under the guard. Replacing by nothing succeeds where there is nothing, RFC 4511 §4.6.
 func (a *Adapter) modify(ctx context.Context, op string, r directory.Ref, attr string, values []string) (directory.Result, error) {
-	return a.write(ctx, op, r, nil, func(_ context.Context, _ *conn, e *entry) (func(*conn, *entry) error, error) {
+	return a.write(ctx, op, r, nil, func(_ context.Context, _ *ldapconn.Conn, e *entry) (func(*ldapconn.Conn, *entry) error, error) {
 		control, err := a.asserting(e, "")
 		if err != nil {
 			return nil, err
 		}
-		return func(c *conn, e *entry) error {
+		return func(c *ldapconn.Conn, e *entry) error {
 			m := ldap.NewModifyRequest(e.DN, []ldap.Control{control})
 			m.Replace(attr, values)
-			return c.ldap.Modify(m)
+			return c.LDAP.Modify(m)
 		}, nil
 	})
 }
@@ -205,23 +206,23 @@ func flag(on bool) []string {
 // Change exchanges the old password for a new one, RFC 3062, on the service's connection: nobody has to be able to sign
 // in. OpenLDAP takes no assertion control here; an administrator's lock was looked up just before.
 func (a *Adapter) Change(ctx context.Context, req directory.ChangeRequest) (directory.Result, error) {
-	res, err := a.write(ctx, "change", req.User, []directory.Secret{req.Old, req.New}, func(_ context.Context, c *conn, e *entry) (func(*conn, *entry) error, error) {
+	res, err := a.write(ctx, "change", req.User, []directory.Secret{req.Old, req.New}, func(_ context.Context, c *ldapconn.Conn, e *entry) (func(*ldapconn.Conn, *entry) error, error) {
 		switch {
 		case e.status.Locked:
-			return nil, refuse("change", c.server, directory.ErrLocked)
+			return nil, ldapconn.Refuse("change", c.Server, directory.ErrLocked)
 		case e.status.AccountExpired:
-			return nil, refuse("change", c.server, directory.ErrAccountExpired)
+			return nil, ldapconn.Refuse("change", c.Server, directory.ErrAccountExpired)
 		case e.status.CannotChange:
-			return nil, refuse("change", c.server, directory.ErrCannotChange)
+			return nil, ldapconn.Refuse("change", c.Server, directory.ErrCannotChange)
 		case req.Old.Empty(): // without it the operation would be a reset
-			return nil, refuse("change", c.server, directory.ErrWrongPassword)
+			return nil, ldapconn.Refuse("change", c.Server, directory.ErrWrongPassword)
 		case req.New.Empty(): // without it the server would make one up
-			err := refuse("change", c.server, directory.ErrPolicy)
+			err := ldapconn.Refuse("change", c.Server, directory.ErrPolicy)
 			err.Violations = []directory.Violation{{Code: directory.TooShort, Limit: max(1, e.policy.MinLength)}}
 			return nil, err
 		}
-		return func(c *conn, e *entry) error {
-			_, err := c.ldap.Extended(passwordModify(e.DN, req.Old, req.New))
+		return func(c *ldapconn.Conn, e *entry) error {
+			_, err := c.LDAP.Extended(passwordModify(e.DN, req.Old, req.New))
 			return err
 		}, nil
 	})
@@ -264,8 +265,8 @@ func (a *Adapter) Verify(ctx context.Context, r directory.Ref, password director
 	defer cancel()
 	var e *entry
 	var server string
-	if err := a.read(ctx, "verify", func(ctx context.Context, c *conn) (err error) {
-		server = c.server
+	if err := a.read(ctx, "verify", func(ctx context.Context, c *ldapconn.Conn) (err error) {
+		server = c.Server
 		e, err = a.byRef(ctx, c, "verify", r)
 		return err
 	}); err != nil {
@@ -277,21 +278,25 @@ func (a *Adapter) Verify(ctx context.Context, r directory.Ref, password director
 func (a *Adapter) verify(ctx context.Context, e *entry, server string, password directory.Secret) error {
 	switch {
 	case e.status.Disabled: // the directory may not know of our filter
-		return refuse("verify", server, directory.ErrDisabled)
+		return ldapconn.Refuse("verify", server, directory.ErrDisabled)
 	case password.Empty(): // would be an unauthenticated bind that succeeds, RFC 4513 §5.1.2
-		return refuse("verify", server, directory.ErrWrongPassword)
+		return ldapconn.Refuse("verify", server, directory.ErrWrongPassword)
 	}
-	c, err := a.dial(ctx, server)
+	c, err := a.dialer.Dial(ctx, server)
 	if err != nil {
-		return a.fail("verify", server, err)
+		return a.errs.Read("verify", server, err)
 	}
-	defer c.quit()
-	said, err := c.bind(ctx, e.DN, password.Reveal())
-	refusal := refuse("verify", server, directory.ErrWrongPassword)
+	defer c.Quit()
+	controls, err := c.Bind(ctx, e.DN, password.Reveal(), ldap.NewControlBeheraPasswordPolicy())
+	said := policyIn(controls)
+	if err != nil {
+		said = policyOf(err)
+	}
+	refusal := ldapconn.Refuse("verify", server, directory.ErrWrongPassword)
 	if err != nil && !ldap.IsErrorWithCode(err, ldap.LDAPResultInvalidCredentials) {
-		return a.fail("verify", server, err)
+		return a.errs.Read("verify", server, err)
 	}
-	a.native(refusal, err, password)
+	a.errs.Said(refusal, err, password)
 	switch {
 	case err == nil && said == changeAfterReset:
 		refusal.Kind = directory.ErrMustChange
@@ -311,7 +316,7 @@ func (a *Adapter) verify(ctx context.Context, e *entry, server string, password 
 // password, a sign-in with it, is proof that it was written; nothing proves that it never will be.
 func (a *Adapter) Reconcile(ctx context.Context, r directory.Ref, before directory.Status, password directory.Secret) (directory.Outcome, error) {
 	if before.Server != "" && !slices.Contains(a.cfg.URLs, before.Server) {
-		return directory.Unknown, refuse("reconcile", "", directory.ErrConfig) // our password goes to configured servers only
+		return directory.Unknown, ldapconn.Refuse("reconcile", "", directory.ErrConfig) // our password goes to configured servers only
 	}
 	ctx, cancel := a.bound(ctx)
 	defer cancel()
@@ -327,11 +332,7 @@ func (a *Adapter) Reconcile(ctx context.Context, r directory.Ref, before directo
 		if errors.Is(last, directory.ErrNotFound) {
 			return directory.Unknown, last
 		}
-		timer := time.NewTimer(pause)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
+		if ldapconn.Sleep(ctx, pause) != nil {
 			if looked {
 				return directory.Unknown, nil
 			}
@@ -341,14 +342,18 @@ func (a *Adapter) Reconcile(ctx context.Context, r directory.Ref, before directo
 }
 
 func (a *Adapter) look(ctx context.Context, r directory.Ref, before directory.Status, password directory.Secret, tried *string) (directory.Outcome, error) {
-	c, err := a.dialServer(ctx, before.Server)
-	if err != nil {
-		return directory.Unknown, a.fail("reconcile", before.Server, err)
+	urls := a.cfg.URLs
+	if before.Server != "" {
+		urls = []string{before.Server}
 	}
-	defer c.quit()
+	c, err := a.dialer.DialService(ctx, urls...)
+	if err != nil {
+		return directory.Unknown, a.errs.Read("reconcile", before.Server, err)
+	}
+	defer c.Quit()
 	e, err := a.byRef(ctx, c, "reconcile", r)
 	if err != nil {
-		return directory.Unknown, a.fail("reconcile", c.server, err)
+		return directory.Unknown, a.errs.Read("reconcile", c.Server, err)
 	}
 	if e.status.Marker == before.Marker {
 		return directory.Unknown, nil
@@ -366,7 +371,7 @@ func (a *Adapter) look(ctx context.Context, r directory.Ref, before directory.St
 	if !changed && !ours || *tried == at {
 		return directory.Unknown, nil
 	}
-	err = a.verify(ctx, e, c.server, password)
+	err = a.verify(ctx, e, c.Server, password)
 	if err == nil || errors.Is(err, directory.ErrMustChange) || errors.Is(err, directory.ErrPasswordExpired) {
 		return directory.Applied, nil
 	}

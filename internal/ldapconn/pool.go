@@ -1,4 +1,4 @@
-package ldap
+package ldapconn
 
 import (
 	"context"
@@ -13,14 +13,15 @@ const queueFactor = 16
 // idleLimit is how long a connection may lie unused; servers close theirs silently, often after minutes.
 const idleLimit = 60 * time.Second
 
+// What a pool that gives nothing says.
 var (
-	errPoolClosed = errors.New("adapter closed")
-	errQueueFull  = errors.New("too many calls are waiting")
+	ErrClosed    = errors.New("adapter closed")
+	ErrQueueFull = errors.New("too many calls are waiting")
 )
 
-// pool hands out connections that are signed in as the service, each to one caller at a time.
-type pool struct {
-	dial  func(context.Context) (*conn, error)
+// Pool hands out connections that are signed in as the service, each to one caller at a time.
+type Pool struct {
+	dial  func(context.Context) (*Conn, error)
 	slots chan struct{} // one token for each connection in use
 	queue chan struct{} // one token for each caller, waiting or served
 
@@ -31,32 +32,33 @@ type pool struct {
 }
 
 type idleConn struct {
-	*conn
+	*Conn
 	since time.Time
 }
 
-func newPool(size int, dial func(context.Context) (*conn, error)) *pool {
-	return &pool{dial: dial, slots: make(chan struct{}, size), queue: make(chan struct{}, size*(1+queueFactor)), ended: make(chan struct{})}
+// NewPool returns a pool of at most size connections, opened by dial as they are needed.
+func NewPool(size int, dial func(context.Context) (*Conn, error)) *Pool {
+	return &Pool{dial: dial, slots: make(chan struct{}, size), queue: make(chan struct{}, size*(1+queueFactor)), ended: make(chan struct{})}
 }
 
-// get returns a connection, for put to take back.
-func (p *pool) get(ctx context.Context) (*conn, error) {
+// Get returns a connection, for Put to take back. Its errors are ErrClosed, ErrQueueFull, *TransportError and those of dial.
+func (p *Pool) Get(ctx context.Context) (*Conn, error) {
 	if err := ctx.Err(); err != nil {
-		return nil, &transportError{false, err}
+		return nil, &TransportError{false, err}
 	}
 	select {
 	case p.queue <- struct{}{}:
 	default:
-		return nil, errQueueFull
+		return nil, ErrQueueFull
 	}
 	select {
 	case p.slots <- struct{}{}:
 	case <-p.ended:
 		<-p.queue
-		return nil, errPoolClosed
+		return nil, ErrClosed
 	case <-ctx.Done():
 		<-p.queue
-		return nil, &transportError{false, ctx.Err()}
+		return nil, &TransportError{false, ctx.Err()}
 	}
 	c, err := p.takeOrDial(ctx)
 	if err != nil {
@@ -65,12 +67,12 @@ func (p *pool) get(ctx context.Context) (*conn, error) {
 	return c, err
 }
 
-func (p *pool) takeOrDial(ctx context.Context) (*conn, error) {
+func (p *Pool) takeOrDial(ctx context.Context) (*Conn, error) {
 	for {
 		p.mu.Lock()
 		if p.closed {
 			p.mu.Unlock()
-			return nil, errPoolClosed
+			return nil, ErrClosed
 		}
 		if len(p.idle) == 0 {
 			p.mu.Unlock()
@@ -79,37 +81,39 @@ func (p *pool) takeOrDial(ctx context.Context) (*conn, error) {
 		last := p.idle[len(p.idle)-1]
 		p.idle = p.idle[:len(p.idle)-1]
 		p.mu.Unlock()
-		if last.ldap.IsClosing() || time.Since(last.since) > idleLimit {
-			last.close()
+		if last.LDAP.IsClosing() || time.Since(last.since) > idleLimit {
+			last.Close()
 			continue
 		}
-		last.used = true
-		return last.conn, nil
+		last.Reused = true
+		return last.Conn, nil
 	}
 }
 
-func (p *pool) put(c *conn) {
+// Put takes a connection back; one that is closing is dropped.
+func (p *Pool) Put(c *Conn) {
 	defer p.release()
-	if c.ldap.IsClosing() || c.wire.isGiven() {
-		c.close()
+	if c.LDAP.IsClosing() || c.wire.isGiven() {
+		c.Close()
 		return
 	}
 	p.mu.Lock()
 	if p.closed {
 		p.mu.Unlock()
-		c.quit()
+		c.Quit()
 		return
 	}
 	p.idle = append(p.idle, idleConn{c, time.Now()})
 	p.mu.Unlock()
 }
 
-func (p *pool) release() {
+func (p *Pool) release() {
 	<-p.slots
 	<-p.queue
 }
 
-func (p *pool) close() {
+// Close closes the connections that are idle, and those in use when they are put back.
+func (p *Pool) Close() {
 	p.mu.Lock()
 	idle := p.idle
 	p.idle = nil
@@ -119,7 +123,7 @@ func (p *pool) close() {
 	}
 	p.mu.Unlock()
 	for _, c := range idle {
-		c.quit()
+		c.Quit()
 	}
 }
 

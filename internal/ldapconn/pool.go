@@ -21,6 +21,8 @@ var (
 
 // Pool hands out connections that are signed in as the service, each to one caller at a time.
 type Pool struct {
+	Fits func(*Conn) bool // whether a connection that lay idle may still be used; nil: each may. Set it before the first Get
+
 	dial  func(context.Context) (*Conn, error)
 	slots chan struct{} // one token for each connection in use
 	queue chan struct{} // one token for each caller, waiting or served
@@ -81,7 +83,7 @@ func (p *Pool) takeOrDial(ctx context.Context) (*Conn, error) {
 		last := p.idle[len(p.idle)-1]
 		p.idle = p.idle[:len(p.idle)-1]
 		p.mu.Unlock()
-		if last.LDAP.IsClosing() || time.Since(last.since) > idleLimit {
+		if last.LDAP.IsClosing() || time.Since(last.since) > idleLimit || p.Fits != nil && !p.Fits(last.Conn) {
 			last.Close()
 			continue
 		}

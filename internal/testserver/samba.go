@@ -35,7 +35,7 @@ type SambaConfig struct {
 // a loopback address of its own: its ports, 636 and others, cannot be chosen.
 //
 //	OU=People     AddUser puts people here            OU=Groups    AddGroup
-//	OU=Services   CN=regain, the delegated account
+//	OU=Services   CN=regain, the delegated account, and CN=bare, with the same password and no rights at all
 //
 // The delegated account has the least rights that a reset needs, on OU=People only. The domain wants 10 characters of
 // three classes, remembers 5 passwords and locks after 3 failures for half an hour.
@@ -50,6 +50,7 @@ type SambaServer struct {
 	ServiceDN          string
 	ServiceUPN         string
 	ServicePassword    string
+	BareUPN            string
 
 	ip, dir, conf string
 	adminPassword string
@@ -82,7 +83,7 @@ func Samba(t testing.TB, change ...func(*SambaConfig)) *SambaServer {
 	s := &SambaServer{
 		Host: sambaHost + "." + sambaDomain, Domain: sambaDomain, BaseDN: sambaBase,
 		PeopleDN: "OU=People," + sambaBase, GroupsDN: "OU=Groups," + sambaBase,
-		CA: NewCA(t), ServiceDN: "CN=regain,OU=Services," + sambaBase, ServiceUPN: "regain@" + sambaDomain, dir: t.TempDir(),
+		CA: NewCA(t), ServiceDN: "CN=regain,OU=Services," + sambaBase, ServiceUPN: "regain@" + sambaDomain, BareUPN: "bare@" + sambaDomain, dir: t.TempDir(),
 	}
 	s.CAFile, s.Pool = s.CA.File, s.CA.Pool
 	if err := os.CopyFS(s.dir, os.DirFS(made)); err != nil {
@@ -212,11 +213,7 @@ func makeSambaDomain(ctx context.Context, dir string) error {
 	if err := os.WriteFile(script, []byte(sambaSeed), 0o600); err != nil {
 		return err
 	}
-	python := "/usr/bin/python3" // the one that has Samba's modules
-	if _, err := os.Stat(python); err != nil {
-		python = "python3"
-	}
-	seed := exec.CommandContext(ctx, python, script, filepath.Join(tree, "etc", "smb.conf"), sambaBase, sambaDomain, service)
+	seed := exec.CommandContext(ctx, sambaPython(), script, filepath.Join(tree, "etc", "smb.conf"), sambaBase, sambaDomain, service)
 	if out, err := seed.CombinedOutput(); err != nil {
 		return fmt.Errorf("seed: %w\n%s", err, out)
 	}
@@ -341,6 +338,35 @@ func (s *SambaServer) Restart(t testing.TB) {
 func (s *SambaServer) Log() string {
 	text, _ := os.ReadFile(filepath.Join(s.dir, "log"))
 	return string(text)
+}
+
+// SetStored writes one attribute of an entry past every rule of the directory, as if it had come about in time: the server is
+// restarted for it.
+func (s *SambaServer) SetStored(t testing.TB, dn, attr, value string) {
+	t.Helper()
+	s.stop()
+	const script = `
+import sys, ldb
+db = ldb.Ldb("tdb://" + sys.argv[1])
+m = ldb.Message(ldb.Dn(db, sys.argv[2]))
+m["x"] = ldb.MessageElement(sys.argv[4], ldb.FLAG_MOD_REPLACE, sys.argv[3])
+db.modify(m)`
+	file := filepath.Join(s.dir, "private", "sam.ldb.d", strings.ToUpper(s.BaseDN)+".ldb")
+	if out, err := exec.CommandContext(t.Context(), sambaPython(), "-c", script, file, dn, attr, value).CombinedOutput(); err != nil {
+		t.Fatalf("set %s of %s: %v\n%s", attr, dn, err, out)
+	}
+	if err := s.launch(findSamba(t)); err != nil {
+		t.Fatalf("samba: %v\n%s", err, s.Log())
+	}
+}
+
+// sambaPython is the Python that has Samba's modules.
+func sambaPython() string {
+	const debian = "/usr/bin/python3"
+	if _, err := os.Stat(debian); err == nil {
+		return debian
+	}
+	return "python3"
 }
 
 // Tool runs samba-tool on the server's database, as an administrator on the machine would, and returns what it says.

@@ -18,8 +18,9 @@ db.modify_ldif(f"dn: {base}\nchangetype: modify\n" + "-\n".join(f"replace: {name
 for ou in ("People", "Services", "Groups"):
     db.add({"dn": f"OU={ou},{base}", "objectClass": "organizationalUnit"})
 service = f"CN=regain,OU=Services,{base}"
-db.add({"dn": service, "objectClass": "user", "sAMAccountName": "regain", "userPrincipalName": f"regain@{realm}",
-        "unicodePwd": f'"{password}"'.encode("utf-16-le"), "userAccountControl": "66048"})
+for name in ("regain", "bare"):
+    db.add({"dn": f"CN={name},OU=Services,{base}", "objectClass": "user", "sAMAccountName": name, "userPrincipalName": f"{name}@{realm}",
+            "unicodePwd": f'"{password}"'.encode("utf-16-le"), "userAccountControl": "66048"})
 sid = str(ndr_unpack(security.dom_sid, db.search(service, ldb.SCOPE_BASE, attrs=["objectSid"])[0]["objectSid"][0]))
 
 def grant(dn, aces):

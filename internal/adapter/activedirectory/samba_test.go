@@ -2,6 +2,7 @@ package activedirectory
 
 import (
 	"context"
+	"strconv"
 	"testing"
 
 	"github.com/regain-id/regain/internal/testserver"
@@ -61,16 +62,25 @@ func change(t testing.TB, a *Adapter, u directory.User, old, password string) er
 
 func dn(s *testserver.SambaServer, login string) string { return "CN=" + login + "," + s.PeopleDN }
 
-func fixture(t *testing.T) directorytest.Fixture {
+// fixtures returns what opens fixtures on one server: each has people of its own.
+func fixtures(t *testing.T) func(*testing.T) directorytest.Fixture {
 	s := testserver.Samba(t)
+	n := 0
+	return func(t *testing.T) directorytest.Fixture {
+		n++
+		return fixture(t, s, strconv.Itoa(n))
+	}
+}
+
+func fixture(t *testing.T, s *testserver.SambaServer, suffix string) directorytest.Fixture {
 	proxy := testserver.NewProxy(t, s.Addr)
 	a := adapter(t, s, func(c *Config) { c.URLs, c.ServerName = []string{"ldaps://" + proxy.Addr}, s.Host })
 	add := func(login string, attrs map[string][]string) directorytest.Account {
-		s.AddUser(t, testserver.SambaUser{Login: login, Password: first, Attrs: attrs})
-		return directorytest.Account{Login: login, Password: first}
+		s.AddUser(t, testserver.SambaUser{Login: login + suffix, Password: first, Attrs: attrs})
+		return directorytest.Account{Login: login + suffix, Password: first}
 	}
-	for _, twin := range []string{"twin1", "twin2"} {
-		add(twin, map[string][]string{"mail": {"twins@example.com"}})
+	for _, twin := range []string{"twin-a-", "twin-b-"} {
+		add(twin, map[string][]string{"mail": {"twins" + suffix + "@example.com"}})
 	}
 	f := directorytest.Fixture{
 		Adapter:    a,
@@ -80,16 +90,16 @@ func fixture(t *testing.T) directorytest.Fixture {
 		Disabled:   add("gone", map[string][]string{"userAccountControl": {"514"}}),
 		MustChange: add("mustchange", map[string][]string{"pwdLastSet": {"0"}}),
 		Guarded:    add("chief", map[string][]string{"adminCount": {"1"}}),
-		Ambiguous:  "twins@example.com",
+		Ambiguous:  "twins" + suffix + "@example.com",
 		StallReads: func() func() { s.Pause(t); return func() { s.Resume(t) } },
 		Exceptions: map[string]string{
-			directorytest.OldPasswordStops: "Active Directory takes the password before the last at a sign-in for another hour",
+			directorytest.OldPasswordStops:                                "Active Directory takes the password before the last at a sign-in for another hour",
 			"16 resets of one account at once leave exactly one password": "the last password but one signs in for another hour, too",
 		},
 	}
 	aged, long := add("aged", nil), add("long", nil)
-	s.AddPasswordSettings(t, "aged", map[string]string{"msDS-MinimumPasswordAge": "-36000000000", "msDS-MinimumPasswordLength": "10"}, dn(s, "aged"))
-	s.AddPasswordSettings(t, "long", map[string]string{"msDS-MinimumPasswordLength": "30"}, dn(s, "long"))
+	s.AddPasswordSettings(t, "aged"+suffix, map[string]string{"msDS-MinimumPasswordAge": "-36000000000", "msDS-MinimumPasswordLength": "10"}, dn(s, aged.Login))
+	s.AddPasswordSettings(t, "long"+suffix, map[string]string{"msDS-MinimumPasswordLength": "30"}, dn(s, long.Login))
 	f.Refused = []directorytest.Refusal{
 		{Account: f.User, New: "Shrt-9", Code: directory.TooShort},
 		{Account: f.User, New: "nothing but small letters", Code: directory.NotComplex},
@@ -106,10 +116,10 @@ func fixture(t *testing.T) directorytest.Fixture {
 	f.LoseRequest = fault(func() { proxy.LoseRequests(true) }, func() { proxy.LoseRequests(false) })
 	f.LoseAnswer = fault(func() { proxy.LoseAnswers(true) }, func() { proxy.LoseAnswers(false) })
 	f.Stall = fault(func() { s.Pause(t) }, func() { s.Resume(t) })
-	s.LockOut(t, "locked")
+	s.LockOut(t, f.Locked.Login)
 	return f
 }
 
 func TestKeepsThePromisesOfADirectory(t *testing.T) {
-	directorytest.Run(t, fixture)
+	directorytest.Run(t, fixtures(t))
 }

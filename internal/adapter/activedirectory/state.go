@@ -79,6 +79,16 @@ func (a *Adapter) guards(ctx context.Context, c *ldapconn.Conn, e *entry) (bool,
 	if n := e.GetAttributeValue("adminCount"); n != "" && n != "0" {
 		return true, nil
 	}
+	if inheritsNothing(e.GetRawAttributeValue("nTSecurityDescriptor")) {
+		// It may be that we cannot read adminCount. Whoever inherits nothing has our rights only if they were given one by one.
+		res, err := c.Search(ctx, base("<GUID="+e.id+">", "(objectClass=*)", "allowedAttributesEffective"))
+		if err != nil {
+			return false, err
+		}
+		if len(res.Entries) == 0 || !(&entry{Entry: res.Entries[0]}).mayWrite("lockoutTime") {
+			return true, nil
+		}
+	}
 	facts, err := a.domain(ctx, c)
 	if err != nil || facts.own != "" && facts.own == e.id || a.cfg.GuardedFilter == "" {
 		return facts.own != "" && facts.own == e.id, err
@@ -162,7 +172,7 @@ func deniesChange(sd []byte) bool {
 	const (
 		accessDeniedObject = 6 // MS-DTYP 2.4.4.5
 		controlAccess      = 0x100
-		everyone           = "\x01\x01\x00\x00\x00\x00\x00\x01\x00\x00\x00\x00"                        // S-1-1-0
+		everyone           = "\x01\x01\x00\x00\x00\x00\x00\x01\x00\x00\x00\x00"                 // S-1-1-0
 		changePassword     = "\x53\x1a\x72\xab\x2f\x1e\xd0\x11\x98\x19\x00\xaa\x00\x40\x52\x9b" // ab721a53-1e2f-11d0-9819-00aa0040529b
 	)
 	if len(sd) < 20 {
@@ -187,6 +197,11 @@ func deniesChange(sd []byte) bool {
 		acl = acl[size:]
 	}
 	return false
+}
+
+// inheritsNothing reports whether a security descriptor shuts out what its parents grant: SE_DACL_PROTECTED, MS-DTYP 2.4.6.
+func inheritsNothing(sd []byte) bool {
+	return len(sd) >= 20 && binary.LittleEndian.Uint16(sd[2:])&0x1000 != 0
 }
 
 // guidText writes an objectGUID, which is little-endian in its first three parts, MS-DTYP 2.3.4.2. "" for anything else.

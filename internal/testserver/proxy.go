@@ -19,7 +19,13 @@ type Proxy struct {
 // NewProxy listens on a free loopback port and forwards to target until the test ends.
 func NewProxy(t testing.TB, target string) *Proxy {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	return NewProxyAt(t, "127.0.0.1:0", target)
+}
+
+// NewProxyAt is NewProxy on a loopback address of one's choice, for ports that cannot be chosen.
+func NewProxyAt(t testing.TB, address, target string) *Proxy {
+	t.Helper()
+	l, err := net.Listen("tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -99,7 +99,7 @@ func Samba(t testing.TB, change ...func(*SambaConfig)) *SambaServer {
 	s.conf = filepath.Join(s.dir, "smb.conf")
 	// Another process may take an address between our look and samba's bind, so a start is tried more than once.
 	for try := range 3 {
-		s.ip = freeLoopback(t)
+		s.ip = FreeLoopback(t)
 		s.Addr, s.URL = s.ip+":636", "ldaps://"+s.ip
 		certFile, keyFile := s.CA.Issue(t, "samba", append([]string{s.Host, s.ip}, cfg.CertHosts...), cfg.CertValidity...)
 		if err := os.WriteFile(s.conf, []byte(sambaConf(s.dir, s.ip, cfg, certFile, keyFile, s.CAFile)), 0o600); err != nil {
@@ -144,8 +144,8 @@ func findSamba(t testing.TB) string {
 	return path
 }
 
-// freeLoopback returns a loopback address on which nobody serves LDAP. Linux has 127.0.0.0/8 for that, unconfigured.
-func freeLoopback(t testing.TB) string {
+// FreeLoopback returns a loopback address on which nobody serves LDAP. Linux has 127.0.0.0/8 for that, unconfigured.
+func FreeLoopback(t testing.TB) string {
 	t.Helper()
 	for range 50 {
 		var b [3]byte

@@ -96,11 +96,39 @@ func (s *SambaServer) Set(t testing.TB, dn, attr string, values ...string) {
 	s.asAdmin(t, "set "+attr+" of "+dn, func(c *ldap.Conn) error { return c.Modify(req) })
 }
 
+// Harden takes from everybody who is signed in the right to read everything, which a new domain gives by membership in a group
+// for systems before Windows 2000: what careful administrators do.
+func (s *SambaServer) Harden(t testing.TB) {
+	t.Helper()
+	s.Set(t, "CN=Pre-Windows 2000 Compatible Access,CN=Builtin,"+s.BaseDN, "member")
+}
+
+// Protect shuts out what an entry's parents grant, as the directory does by itself and in time to members of protected groups
+// (MS-ADTS 3.1.1.6.1): it sets SE_DACL_PROTECTED and leaves no inherited entry.
+func (s *SambaServer) Protect(t testing.TB, dn string) {
+	t.Helper()
+	m := ldap.NewModifyRequest(dn, []ldap.Control{ldap.NewControlString("1.2.840.113556.1.4.801", true, "\x30\x03\x02\x01\x04")})
+	// Revision 1, control SE_SELF_RELATIVE, SE_DACL_PROTECTED and SE_DACL_PRESENT; a list at 20 with two entries: administrators
+	// everything, Authenticated Users read. MS-DTYP 2.4.6, 2.4.5, 2.4.4.2.
+	m.Replace("nTSecurityDescriptor", []string{"\x01\x00\x04\x90\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x14\x00\x00\x00" +
+		"\x04\x00\x34\x00\x02\x00\x00\x00" +
+		"\x00\x00\x18\x00\xff\x01\x0f\x00\x01\x02\x00\x00\x00\x00\x00\x05\x20\x00\x00\x00\x20\x02\x00\x00" +
+		"\x00\x00\x14\x00\x94\x00\x02\x00\x01\x01\x00\x00\x00\x00\x00\x05\x0b\x00\x00\x00"})
+	s.asAdmin(t, "protect "+dn, func(c *ldap.Conn) error { return c.Modify(m) })
+}
+
 // Rename gives an entry a new relative name, as "CN=new", and returns its new DN.
 func (s *SambaServer) Rename(t testing.TB, dn, rdn string) string {
 	t.Helper()
 	s.asAdmin(t, "rename "+dn, func(c *ldap.Conn) error { return c.ModifyDN(ldap.NewModifyDNRequest(dn, rdn, true, "")) })
 	return rdn + "," + s.PeopleDN
+}
+
+// Move puts an entry into another folder.
+func (s *SambaServer) Move(t testing.TB, dn, folder string) {
+	t.Helper()
+	rdn, _, _ := strings.Cut(dn, ",")
+	s.asAdmin(t, "move "+dn, func(c *ldap.Conn) error { return c.ModifyDN(ldap.NewModifyDNRequest(dn, rdn, true, folder)) })
 }
 
 // Get returns the values of one attribute of an entry, constructed ones included.

@@ -38,6 +38,7 @@ grant(f"OU=People,{base}", "".join((
     f"(OA;CIIO;CR;00299570-246d-11d0-a768-00aa006e0529;{user};{sid})",      # Reset Password
     f"(OA;CIIO;RPWP;bf967a0a-0de6-11d0-a285-00aa003049e2;{user};{sid})",    # pwdLastSet
     f"(OA;CIIO;RPWP;28630ebf-41d5-11d1-a9c1-0000f80367c1;{user};{sid})",    # lockoutTime
-    f"(OA;CIIO;RP;4c164200-20c0-11d0-a768-00aa006e0529;{user};{sid})")))    # account restrictions
+    f"(OA;CIIO;RP;b77ea093-88d0-4780-9a98-911f8e8b1dca;{user};{sid})",      # msDS-ResultantPSO
+    f"(OA;CIIO;RP;4c164200-20c0-11d0-a768-00aa006e0529;{user};{sid})")))    # Account Restrictions
 grant(f"CN=Password Settings Container,CN=System,{base}", f"(A;CI;RPLCLO;;;{sid})")
 db.transaction_commit()

@@ -27,8 +27,8 @@
 // # Rights
 //
 // The service account needs, on the people it may reset and nobody else: the control access right Reset Password, write on
-// pwdLastSet and lockoutTime, read on the property set Account Restrictions; and read on the Password Settings Container,
-// where there are fine-grained policies. CheckRights says what is missing, and the commands that grant it.
+// pwdLastSet and lockoutTime, read on the property set Account Restrictions; and where there are fine-grained policies, read
+// on msDS-ResultantPSO and on the Password Settings Container. CheckRights says what is missing, and the commands that grant it.
 //
 // # What the directory does not say
 //

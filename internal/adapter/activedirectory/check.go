@@ -47,8 +47,9 @@ type Finding struct {
 	Check Check
 	Level Level
 	Err   error // without secrets
-	// Windows and Samba are the commands that grant what is missing, on a machine of the domain by an administrator.
-	Windows, Samba string
+	// Windows and Samba are the commands that grant what is missing, for an administrator: on a machine of the domain, and on a
+	// domain controller.
+	Windows, Samba []string
 }
 
 // The rights a reset needs, as the two systems name them. GUIDs: MS-ADTS 5.1.3.2.1, MS-ADA1, MS-ADA3.
@@ -62,12 +63,13 @@ var (
 	grantForce  = grant{"RPWP;pwdLastSet;user", "RPWP;bf967a0a-0de6-11d0-a285-00aa003049e2"}
 	grantUnlock = grant{"RPWP;lockoutTime;user", "RPWP;28630ebf-41d5-11d1-a9c1-0000f80367c1"}
 	grantState  = grant{"RP;Account Restrictions;user", "RP;4c164200-20c0-11d0-a768-00aa006e0529"}
+	grantPolicy = grant{"RP;msDS-ResultantPSO;user", "RP;b77ea093-88d0-4780-9a98-911f8e8b1dca"}
 )
 
 // commands fills in how to give a right on the people, to an account by its names.
 func (g grant) commands(f *Finding, peopleDN, account, sid string) {
-	f.Windows = fmt.Sprintf(`dsacls "%s" /I:S /G "%s:%s"`, peopleDN, account, g.windows)
-	f.Samba = fmt.Sprintf(`samba-tool dsacl set --objectdn="%s" --sddl="(OA;CIIO;%s;%s;%s)"`, peopleDN, g.sddl, userClass, sid)
+	f.Windows = append(f.Windows, fmt.Sprintf(`dsacls "%s" /I:S /G "%s:%s"`, peopleDN, account, g.windows))
+	f.Samba = append(f.Samba, fmt.Sprintf(`samba-tool dsacl set --objectdn="%s" --sddl="(OA;CIIO;%s;%s;%s)"`, peopleDN, g.sddl, userClass, sid))
 }
 
 // settingsContainer holds the fine-grained password policies, below the domain.
@@ -86,7 +88,7 @@ func (a *Adapter) CheckRights(ctx context.Context) []Finding {
 		if err != nil {
 			f.Level, f.Err = bad, err
 		} else {
-			f.Windows, f.Samba = "", ""
+			f.Windows, f.Samba = nil, nil
 		}
 		found = append(found, f)
 		return f.Level != Fatal
@@ -158,10 +160,10 @@ func (a *Adapter) check(ctx context.Context, add func(f Finding, bad Level, err 
 		err = a.readsPolicies(ctx, c, e, facts)
 	}
 	settings := settingsContainer + facts.root
-	add(Finding{
-		Check: ReadPolicy, Windows: fmt.Sprintf(`dsacls "%s" /I:T /G "%s:GR"`, settings, account),
-		Samba: fmt.Sprintf(`samba-tool dsacl set --objectdn="%s" --sddl="(A;CI;RPLCLO;;;%s)"`, settings, sid),
-	}, Warning, a.errs.Read("read the password policy", c.Server, err))
+	f = could(ReadPolicy, grantPolicy)
+	f.Windows = append(f.Windows, fmt.Sprintf(`dsacls "%s" /I:T /G "%s:GR"`, settings, account))
+	f.Samba = append(f.Samba, fmt.Sprintf(`samba-tool dsacl set --objectdn="%s" --sddl="(A;CI;RPLCLO;;;%s)"`, settings, sid))
+	add(f, Warning, a.errs.Read("read the password policy", c.Server, err))
 	root, err := a.root(ctx, c)
 	if err == nil && root.hints == "" {
 		err = wrong("password policy hints", directory.ErrUnsupported)
@@ -223,16 +225,43 @@ func sidText(b []byte) string {
 	return text.String()
 }
 
-// readsPolicies finds out whether we can read the domain's policy and the fine-grained ones: at least the container of
-// those, for there need not be any.
+// readsPolicies finds out whether we can read the domain's policy and the fine-grained ones: their container, for there
+// need not be any, and of somebody to whom one applies which it is.
 func (a *Adapter) readsPolicies(ctx context.Context, c *ldapconn.Conn, e *entry, facts domainFacts) error {
 	unread := ldapconn.Refuse("read the password policy", c.Server, directory.ErrPermission)
 	if strings.HasPrefix(e.policy.Source, unreadable) {
 		return unread
 	}
-	res, err := c.Search(ctx, base(settingsContainer+facts.root, "(objectClass=*)", "cn"))
-	if ldap.IsErrorAnyOf(err, ldap.LDAPResultNoSuchObject, ldap.LDAPResultInsufficientAccessRights) || err == nil && (len(res.Entries) == 0 || res.Entries[0].GetAttributeValue("cn") == "") {
+	res, err := c.Search(ctx, ldap.NewSearchRequest(settingsContainer+facts.root, ldap.ScopeWholeSubtree, ldap.NeverDerefAliases, 20, 0, false,
+		"(objectClass=*)", []string{"cn", "msDS-PSOAppliesTo"}, nil))
+	if ldap.IsErrorAnyOf(err, ldap.LDAPResultNoSuchObject, ldap.LDAPResultInsufficientAccessRights) || err == nil && len(res.Entries) == 0 {
 		return unread
+	} else if err != nil && !ldap.IsErrorWithCode(err, ldap.LDAPResultSizeLimitExceeded) {
+		return err
 	}
-	return err
+	for _, settings := range res.Entries {
+		if settings.GetAttributeValue("cn") == "" {
+			return unread
+		}
+		for _, to := range settings.GetAttributeValues("msDS-PSOAppliesTo") {
+			dn := ldap.EscapeFilter(to)
+			someone, err := c.Search(ctx, ldap.NewSearchRequest(a.cfg.BaseDN, ldap.ScopeWholeSubtree, ldap.NeverDerefAliases, 1, 0, false,
+				"(&"+a.cfg.UserFilter+"(|(distinguishedName="+dn+")(memberOf:"+inChain+":="+dn+")))", []string{"objectGUID"}, nil))
+			if err != nil && !ldap.IsErrorWithCode(err, ldap.LDAPResultSizeLimitExceeded) {
+				return err
+			}
+			if len(someone.Entries) == 0 {
+				continue
+			}
+			which, err := c.Search(ctx, base("<GUID="+guidText(someone.Entries[0].GetRawAttributeValue("objectGUID"))+">", "(objectClass=*)", "msDS-ResultantPSO"))
+			if err != nil {
+				return err
+			}
+			if len(which.Entries) == 0 || which.Entries[0].GetAttributeValue("msDS-ResultantPSO") == "" {
+				return unread
+			}
+			return nil
+		}
+	}
+	return nil
 }

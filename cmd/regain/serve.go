@@ -120,7 +120,7 @@ func checkCommand(environ []string) *cobra.Command {
 			for _, f := range found {
 				fmt.Fprintf(cmd.OutOrStdout(), "%-7s %-16s %s\n", f.Verdict, f.Area, f.Text)
 				if f.Fix != "" {
-					fmt.Fprintf(cmd.OutOrStdout(), "%24s fix: %s\n", "", f.Fix)
+					fmt.Fprintf(cmd.OutOrStdout(), "%24s fix: %s\n", "", strings.ReplaceAll(f.Fix, "\n", fmt.Sprintf("\n%29s", "")))
 				}
 			}
 		}

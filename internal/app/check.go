@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/regain-id/regain/internal/adapter/activedirectory"
 	"github.com/regain-id/regain/internal/adapter/child"
 	"github.com/regain-id/regain/internal/adapter/ldap"
 	"github.com/regain-id/regain/internal/config"
@@ -106,7 +107,17 @@ func checkDirectories(ctx context.Context, c config.Config) []Finding {
 		switch a := d.Adapter.(type) {
 		case *ldap.Adapter:
 			for _, f := range a.CheckRights(dctx) {
-				out = append(out, finding(area, f))
+				r := rights[f.Check]
+				out = append(out, finding(area, string(f.Level), r.text, r.fix, f.Err))
+			}
+		case *activedirectory.Adapter:
+			for _, f := range a.CheckRights(dctx) {
+				r := domainRights[f.Check]
+				fix := r.fix
+				if len(f.Windows) > 0 {
+					fix = "as an administrator on Windows\n  " + strings.Join(f.Windows, "\n  ") + "\nor on a Samba domain controller\n  " + strings.Join(f.Samba, "\n  ")
+				}
+				out = append(out, finding(area, string(f.Level), r.text, fix, f.Err))
 			}
 		case *child.Adapter:
 			out = append(out, checkProgram(dctx, area, a)...)
@@ -144,19 +155,32 @@ func checkProgram(ctx context.Context, area string, a directory.Adapter) []Findi
 	return out
 }
 
-func finding(area string, f ldap.Finding) Finding {
-	r := rights[f.Check]
-	out := Finding{Area: area, Verdict: Good, Text: r.text}
-	switch f.Level {
+// domainRights says what a failed look at an Active Directory means, and what to do where no command grants it.
+var domainRights = map[activedirectory.Check]struct{ text, fix string }{
+	activedirectory.Connect:     {"connect with TLS to a domain controller that takes writes", "check urls or domain, ca_file and server_name; urls have the name of the certificate"},
+	activedirectory.Bind:        {"sign-in of the service account", "check bind_dn and bind_password_file, and that the account is neither locked nor expired"},
+	activedirectory.Clock:       {"the clock of the domain controller is ours", "let both follow the same time server"},
+	activedirectory.People:      {"people below base_dn whose state can be read", "check base_dn and user_filter"},
+	activedirectory.ResetRight:  {"the right to reset passwords", ""},
+	activedirectory.UnlockRight: {"the right to unlock", ""},
+	activedirectory.ForceRight:  {"the right to demand a new password at the next sign-in", ""},
+	activedirectory.ReadPolicy:  {"reading the password policies, to show their rules before typing", ""},
+	activedirectory.History:     {"the history is checked on a reset", "nothing can be done on a Samba domain controller: a password used before is accepted there"},
+	activedirectory.OwnAccount:  {"the service account is not one of the people", "move it out of base_dn"},
+}
+
+func finding(area, level, text, fix string, err error) Finding {
+	out := Finding{Area: area, Verdict: Good, Text: text}
+	switch ldap.Level(level) { // the adapters have the same levels
 	case ldap.Fatal:
-		out.Verdict, out.Fix = Must, r.fix
+		out.Verdict, out.Fix = Must, fix
 	case ldap.Warning:
-		out.Verdict, out.Fix = Should, r.fix
+		out.Verdict, out.Fix = Should, fix
 	case ldap.Skipped:
-		out.Verdict, out.Text = May, r.text+": not looked at, because something before it failed"
+		out.Verdict, out.Text = May, text+": not looked at, because something before it failed"
 	}
-	if f.Err != nil {
-		out.Text += ": " + f.Err.Error()
+	if err != nil {
+		out.Text += ": " + err.Error()
 	}
 	return out
 }

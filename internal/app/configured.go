@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/regain-id/regain/internal/adapter/activedirectory"
 	"github.com/regain-id/regain/internal/adapter/child"
 	"github.com/regain-id/regain/internal/adapter/ldap"
 	"github.com/regain-id/regain/internal/adapter/memory"
@@ -96,6 +97,12 @@ func directories(c config.Config, log *slog.Logger) ([]reset.Directory, error) {
 		switch d.Kind {
 		case config.DirectoryMemory:
 			a, err = memory.New(memory.Config{Name: d.Name})
+		case config.DirectoryActiveDirectory:
+			a, err = activedirectory.New(activedirectory.Config{
+				Name: d.Name, URLs: d.URLs, Domain: d.Domain, Sites: d.Sites, PDC: d.PreferPDC, CAFile: d.CAFile, ServerName: d.ServerName,
+				BindName: d.BindDN, BindPassword: directory.NewSecret(d.BindPassword.Reveal()), BaseDN: d.BaseDN, UserFilter: d.UserFilter,
+				LoginAttrs: d.LoginAttributes, DialTimeout: d.Timeouts.Connect.Std(), Timeout: d.Timeouts.Request.Std(),
+			})
 		case config.DirectoryPlugin, config.DirectoryExec:
 			a, err = child.New(child.Config{Name: d.Name, Command: d.Command, Dir: d.Dir, Files: d.Files, Env: d.Env, Venv: d.Venv, User: d.RunAs, Settings: d.Settings,
 				OneShot: d.Kind == config.DirectoryExec, Log: log})

@@ -206,14 +206,63 @@ func (k *checker) directories(all []Directory) {
 		}
 		k.between(key+".timeouts.connect", d.Timeouts.Connect, 100*time.Millisecond, time.Minute)
 		k.between(key+".timeouts.request", d.Timeouts.Request, 100*time.Millisecond, 2*time.Minute)
-		k.oneOf(key+".kind", string(d.Kind), "ldap", "memory", "plugin", "exec")
+		k.oneOf(key+".kind", string(d.Kind), "ldap", "activedirectory", "memory", "plugin", "exec")
 		switch d.Kind {
 		case DirectoryLDAP:
 			k.ldap(key, d)
+		case DirectoryActiveDirectory:
+			k.activeDirectory(key, d)
 		case DirectoryPlugin, DirectoryExec:
 			k.program(key, d)
 		}
+		if d.Kind != DirectoryActiveDirectory && (d.Domain != "" || len(d.Sites) > 0 || d.PreferPDC) {
+			k.fault(key+".domain", "domain, sites and prefer_pdc belong to kind activedirectory")
+		}
 	}
+}
+
+var (
+	domainName = regexp.MustCompile(`^[a-zA-Z0-9]([a-zA-Z0-9.-]{0,251}[a-zA-Z0-9])?$`)
+	siteName   = regexp.MustCompile(`^[\pL\pN]([\pL\pN_-]{0,61}[\pL\pN])?$`)
+)
+
+func (k *checker) activeDirectory(key string, d Directory) {
+	switch {
+	case len(d.URLs) == 0 && d.Domain == "":
+		k.fault(key+".urls", "is required, or domain: ldaps://DC1.AD.EXAMPLE.ORG")
+	case len(d.URLs) > 0 && d.Domain != "":
+		k.fault(key+".domain", "stands beside urls: want one of them")
+	case d.Domain != "" && !domainName.MatchString(d.Domain):
+		k.fault(key+".domain", "want a name as it is in DNS, such as ad.example.org, have %q", d.Domain)
+	case len(d.Sites) > 0 && d.Domain == "":
+		k.fault(key+".sites", "are looked up in DNS: set domain instead of urls")
+	}
+	for i, site := range d.Sites {
+		if !siteName.MatchString(site) {
+			k.fault(key+".sites."+strconv.Itoa(i), "want the name of a site, have %q", site)
+		}
+	}
+	for i, s := range d.URLs {
+		at := key + ".urls." + strconv.Itoa(i)
+		u, err := url.Parse(s)
+		switch {
+		case err != nil || u.Hostname() == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Scheme != "ldap" && u.Scheme != "ldaps":
+			k.fault(at, "want ldaps://HOST, have %q", s)
+		case u.User != nil:
+			k.fault(at, "holds a user name or a password: use bind_dn and bind_password")
+		case u.Scheme == "ldap" || d.StartTLS:
+			k.fault(at, "want ldaps://HOST without start_tls: Active Directory takes passwords over TLS only")
+		case u.Port() == "3268" || u.Port() == "3269" || u.Port() == "389":
+			k.fault(at, "want port 636: 389 is not TLS, and the global catalog takes no writes")
+		}
+	}
+	if !strings.Contains(d.BindDN, "@") || strings.Contains(d.BindDN, "=") {
+		k.dn(key+".bind_dn", d.BindDN, true)
+	}
+	if d.DefaultPolicyDN != "" {
+		k.fault(key+".default_policy_dn", "belongs to kind ldap: Active Directory tells the policy of each account itself")
+	}
+	k.accounts(key, d)
 }
 
 func (k *checker) ldap(key string, d Directory) {
@@ -235,8 +284,13 @@ func (k *checker) ldap(key string, d Directory) {
 		}
 	}
 	k.dn(key+".bind_dn", d.BindDN, true)
-	k.dn(key+".base_dn", d.BaseDN, true)
 	k.dn(key+".default_policy_dn", d.DefaultPolicyDN, false)
+	k.accounts(key, d)
+}
+
+// accounts checks where and how people are found.
+func (k *checker) accounts(key string, d Directory) {
+	k.dn(key+".base_dn", d.BaseDN, true)
 	if !d.BindPassword.Set() {
 		k.fault(key+".bind_password", "is required, here or as bind_password_file")
 	}

@@ -118,10 +118,11 @@ type DirectoryKind string
 
 // The adapters.
 const (
-	DirectoryLDAP   DirectoryKind = "ldap"   // OpenLDAP with ppolicy
-	DirectoryMemory DirectoryKind = "memory" // in this process; forgotten at the end; for trying out only
-	DirectoryPlugin DirectoryKind = "plugin" // a program of somebody else's that is kept running
-	DirectoryExec   DirectoryKind = "exec"   // the same, started for each request
+	DirectoryLDAP            DirectoryKind = "ldap"            // OpenLDAP with ppolicy
+	DirectoryActiveDirectory DirectoryKind = "activedirectory" // Active Directory, of Windows or Samba
+	DirectoryMemory          DirectoryKind = "memory"          // in this process; forgotten at the end; for trying out only
+	DirectoryPlugin          DirectoryKind = "plugin"          // a program of somebody else's that is kept running
+	DirectoryExec            DirectoryKind = "exec"            // the same, started for each request
 )
 
 // Directory is one place where passwords live.
@@ -129,26 +130,37 @@ type Directory struct {
 	// A short name for logs, events and the command line: a to z, 0 to 9 and -, at most 32. Unique, and never changed
 	// later: links between people and accounts hold it. Required.
 	Name string `key:"name"`
-	// ldap, memory, or for a program of your own: plugin, which is kept running, or exec, which is started for each
+	// ldap, activedirectory, memory, or for a program of your own: plugin, which is kept running, or exec, which is started for each
 	// request. Default ldap.
 	Kind DirectoryKind `key:"kind"`
-	// ldaps://HOST:PORT, or ldap://HOST:PORT with start_tls; several are tried in order. Required for ldap.
+	// ldaps://HOST:PORT, or with ldap ldap://HOST:PORT and start_tls; several are tried in order. Required for ldap, and for
+	// activedirectory without domain.
 	URLs []string `key:"urls"`
+	// With activedirectory, instead of urls: the domain whose controllers DNS names. Default none.
+	Domain string `key:"domain"`
+	// With domain: the sites whose controllers are tried first, in order. Default none.
+	Sites []string `key:"sites"`
+	// With activedirectory: whether to prefer the controller that is the PDC emulator, to which the others turn with a password
+	// that they do not know yet. Default false.
+	PreferPDC bool `key:"prefer_pdc"`
 	// Whether to turn an ldap:// connection into TLS before anything is said. Default false; required for ldap://.
 	StartTLS bool `key:"start_tls"`
 	// The authorities that may have signed the directory's certificate, PEM. Default: those of this machine.
 	CAFile string `key:"ca_file"`
 	// The name the certificate must carry when it is not the host of the URL. Default: that host.
 	ServerName string `key:"server_name"`
-	// The account that resets passwords, delegated to exactly that. Required for ldap.
+	// The account that resets passwords, delegated to exactly that: a distinguished name, or with activedirectory a user
+	// principal name. Required for both.
 	BindDN string `key:"bind_dn"`
-	// Its password. Required for ldap, here or as bind_password_file.
+	// Its password. Required for both, here or as bind_password_file.
 	BindPassword Secret `key:"bind_password"`
-	// Where accounts are looked for. Required for ldap.
+	// Where accounts are looked for. Required for both.
 	BaseDN string `key:"base_dn"`
-	// An LDAP filter that every account must also match. Default (objectClass=inetOrgPerson).
+	// An LDAP filter that every account must also match. Default (objectClass=inetOrgPerson), with activedirectory
+	// (&(objectCategory=person)(objectClass=user)).
 	UserFilter string `key:"user_filter"`
-	// The attributes a typed login name is compared with. Default uid and mail.
+	// The attributes a typed login name is compared with. Default uid and mail, with activedirectory sAMAccountName,
+	// userPrincipalName and mail.
 	LoginAttributes []string `key:"login_attributes"`
 	// The password policy of accounts that name none of their own (ppolicy_default). Default none: only policies named
 	// by an account can be shown before typing.
@@ -437,6 +449,14 @@ func (d *Directory) setDefaults() {
 		UserFilter:      "(objectClass=inetOrgPerson)",
 		LoginAttributes: []string{"uid", "mail"},
 		Timeouts:        DirectoryTimeouts{Connect: 5e9, Request: 10e9},
+	}
+}
+
+// setDefaultsOf fills what differs from one kind to the other.
+func (d *Directory) setDefaultsOf(kind string) {
+	if DirectoryKind(kind) == DirectoryActiveDirectory {
+		d.UserFilter = "(&(objectCategory=person)(objectClass=user))"
+		d.LoginAttributes = []string{"sAMAccountName", "userPrincipalName", "mail"}
 	}
 }
 

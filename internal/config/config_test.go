@@ -120,6 +120,7 @@ smtp_host: x
 }
 
 func TestASettingThatCannotWorkIsRefused(t *testing.T) {
+	const ad = "directories:\n  - {kind: activedirectory, name: a, bind_dn: r@ad.example.org, bind_password: x, base_dn: dc=x, "
 	const ldap = "directories:\n  - {name: a, bind_dn: cn=r, bind_password: x, base_dn: dc=x, "
 	for _, test := range []struct{ name, yaml, want string }{
 		{"http beyond loopback", `base_url: http://10.0.0.1`, "base_url: want https"},
@@ -155,8 +156,18 @@ func TestASettingThatCannotWorkIsRefused(t *testing.T) {
 		{"no attribute", ldap + `urls: "ldaps://h", login_attributes: ["uid)(x"]}`, "login_attributes.0: want an attribute"},
 		{"no way to log in", ldap + `urls: "ldaps://h", login_attributes: []}`, "login_attributes: is required"},
 		{"an old password for ever", ldap + `urls: "ldaps://h", old_password_works: 2d}`, "old_password_works: want 0 to 24h"},
+		{"Active Directory in clear", ad + `urls: "ldap://dc1"}`, "urls.0: want ldaps://HOST without start_tls"},
+		{"Active Directory by StartTLS", ad + `urls: "ldaps://dc1", start_tls: true}`, "urls.0: want ldaps://HOST without start_tls"},
+		{"the global catalog", ad + `urls: "ldaps://dc1:3269"}`, "urls.0: want port 636"},
+		{"no controller", ad + `prefer_pdc: true}`, "urls: is required, or domain"},
+		{"controllers twice", ad + `urls: "ldaps://dc1", domain: ad.example.org}`, "domain: stands beside urls"},
+		{"a domain that is none", ad + `domain: "ldaps://dc1"}`, "domain: want a name as it is in DNS"},
+		{"sites of nothing", ad + `urls: "ldaps://dc1", sites: [Berlin]}`, "sites: are looked up in DNS"},
+		{"a site that is none", ad + `domain: ad.example.org, sites: ["a.b"]}`, "sites.0: want the name of a site"},
+		{"a policy that Active Directory tells itself", ad + `domain: ad.example.org, default_policy_dn: cn=x}`, "default_policy_dn: belongs to kind ldap"},
+		{"OpenLDAP with a domain", ldap + `urls: "ldaps://h", domain: ad.example.org}`, "domain: domain, sites and prefer_pdc belong"},
 		{"one name twice", ldap + `kind: memory}` + "\n  - {name: a, kind: memory}", "directories.1.name: \"a\" is the name of another"},
-		{"an adapter nobody wrote", ldap + `kind: nis}`, "kind: want ldap, memory, plugin or exec"},
+		{"an adapter nobody wrote", ldap + `kind: nis}`, "kind: want ldap, activedirectory, memory, plugin or exec"},
 		{"a link by display name", `link: {directory: {person: displayName}}`, "link.directory.person: want"},
 		{"a link to no attribute", `link: {directory: {attribute: "*"}}`, "link.directory.attribute: want"},
 		{"mail in clear", `mail: {host: smtp.example.org, tls: none, from: a@example.org}`, "mail.tls: none is for loopback"},
@@ -491,4 +502,19 @@ func FuzzLoadNeverPanicsAndNeverReadsTwoWays(f *testing.F) {
 			t.Errorf("accepted but not read back: %v\n%s", err, Render(c, false))
 		}
 	})
+}
+
+func TestEachKindOfDirectoryHasDefaultsOfItsOwn(t *testing.T) {
+	c, bad := load(t, strings.Replace(whole, "urls: ldaps://ldap.example.org", "kind: activedirectory\n    domain: ad.example.org\n    sites: [Hamburg, Haupt-Sitz]", 1))
+	if len(bad) > 0 {
+		t.Fatal(bad)
+	}
+	d := c.Directories[0]
+	if d.UserFilter != "(&(objectCategory=person)(objectClass=user))" || !slices.Equal(d.LoginAttributes, []string{"sAMAccountName", "userPrincipalName", "mail"}) {
+		t.Errorf("got %+v", d)
+	}
+	back, bad := load(t, string(Render(c, false)))
+	if len(bad) > 0 || back.Directories[0].Domain != "ad.example.org" {
+		t.Errorf("rendered and read again: %q, %+v", bad, back.Directories[0])
+	}
 }

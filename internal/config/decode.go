@@ -245,6 +245,11 @@ func (l *loader) list(key string, v any, to reflect.Value) {
 		if d, ok := at.Addr().Interface().(interface{ setDefaults() }); ok {
 			d.setDefaults()
 		}
+		if d, ok := at.Addr().Interface().(interface{ setDefaultsOf(kind string) }); ok {
+			if fields, ok := entry.(map[string]any); ok {
+				d.setDefaultsOf(fmt.Sprint(fields["kind"]))
+			}
+		}
 		if entry == nil {
 			l.fault(join(key, strconv.Itoa(i)), "an empty entry")
 			continue

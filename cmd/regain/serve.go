@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os/user"
+	"strings"
 
 	"github.com/spf13/cobra"
 

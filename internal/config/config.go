@@ -442,24 +442,6 @@ var mostLimits = Limits{StartsPerOrigin: 20, FailuresPerOrigin: 60, SendsPerOrig
 var leastLimits = Limits{StartsPerOrigin: 3, FailuresPerOrigin: 5, SendsPerOrigin: 1,
 	SendsPerPerson: 3, SMSPerPrefix: 1}
 
-// setDefaults fills what a listed directory left out; Load calls it for each before the file is read into it.
-func (d *Directory) setDefaults() {
-	*d = Directory{
-		Kind:            DirectoryLDAP,
-		UserFilter:      "(objectClass=inetOrgPerson)",
-		LoginAttributes: []string{"uid", "mail"},
-		Timeouts:        DirectoryTimeouts{Connect: 5e9, Request: 10e9},
-	}
-}
-
-// setDefaultsOf fills what differs from one kind to the other.
-func (d *Directory) setDefaultsOf(kind string) {
-	if DirectoryKind(kind) == DirectoryActiveDirectory {
-		d.UserFilter = "(&(objectCategory=person)(objectClass=user))"
-		d.LoginAttributes = []string{"sAMAccountName", "userPrincipalName", "mail"}
-	}
-}
-
 // setDefaults fills what a listed provider left out.
 func (i *IDP) setDefaults() {
 	*i = IDP{

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/text/unicode/norm"
 
 	"github.com/regain-id/regain/internal/event"
+	"github.com/regain-id/regain/internal/method"
 )
 
 // Person is one SCIM User. Epoch is copied into every session, attempt and pass; each is valid only while equal.
@@ -95,6 +96,20 @@ type MemberChange struct {
 type GroupOf struct {
 	Membership
 	Direct bool
+}
+
+// Beside says what is read beside a person's row.
+type Beside struct {
+	Methods bool // but for removed ones
+	Groups  bool
+}
+
+// Known is a person with what was read beside the row: methods in order of id, groups too, which are not Trusted because
+// nobody asked.
+type Known struct {
+	*Person
+	Methods []method.Method
+	In      []GroupOf
 }
 
 // MaxLogin is the longest login name looked at, in bytes.

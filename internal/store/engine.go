@@ -36,6 +36,9 @@ type tx interface {
 type engine interface {
 	reader
 	kind() Kind
+	// together asks several things at once: one round trip where there is one, and no transaction. Each sees what was
+	// committed when it ran. The texts may be any number: none is kept for good.
+	together(ctx context.Context, asks ...ask) error
 	// view runs fn on one consistent state of the database.
 	view(ctx context.Context, fn func(reader) error) error
 	// statement runs fn, whose one statement commits by itself. (On SQLite fn may run more: they commit together.)
@@ -46,6 +49,13 @@ type engine interface {
 	// guarded runs a change whose parts apply only if its first statement hits a row.
 	guarded(ctx context.Context, c change, rows sealedRows) (hit bool, err error)
 	close() error
+}
+
+// ask is one of several questions that are asked together; each is called for every row of its answer.
+type ask struct {
+	sql  string
+	args []any
+	each func(scanner) error
 }
 
 // pair is a statement that has to be said differently on each engine.

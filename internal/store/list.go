@@ -2,9 +2,6 @@ package store
 
 import (
 	"context"
-	"fmt"
-	"slices"
-	"strconv"
 
 	"github.com/regain-id/regain/internal/account"
 	"github.com/regain-id/regain/internal/method"
@@ -14,8 +11,9 @@ import (
 
 // listing is how rows of one kind are found for a SCIM list.
 type listing struct {
-	selects  string // SELECT … FROM … up to the WHERE
-	counts   string // the same, counting
+	reads    string // the columns of a row
+	from     string // the tables they come from
+	counted  string // what of the tables is enough to count rows
 	always   string // a condition on all rows
 	scope    string // the column with the connector
 	id       string
@@ -27,14 +25,15 @@ type listing struct {
 // resource. Absent values are NULL, which sqlfilter tells from empty ones.
 var (
 	peopleList = listing{
-		selects: `SELECT ` + personColumns + ` FROM people p`,
-		counts:  `SELECT count(*) FROM people p`,
+		reads:   personColumns,
+		from:    `people p`,
+		counted: `people p`,
 		scope:   "p.connector",
 		id:      "p.id",
 		columns: map[string]sqlfilter.Column{
-			"id":                {Expr: "p.id", NotNull: true},
+			"id":                {Expr: "p.id", NotNull: true, Unique: true},
 			"externalId":        {Expr: "p.external_id"},
-			"userName":          {Expr: "p.user_name_key", NotNull: true},
+			"userName":          {Expr: "p.user_name_key", NotNull: true, Unique: true},
 			"displayName":       {Expr: "p.display_name_key"},
 			"name.givenName":    {Expr: "p.given_name_key"},
 			"name.familyName":   {Expr: "p.family_name_key"},
@@ -48,12 +47,13 @@ var (
 		},
 	}
 	groupsList = listing{
-		selects: `SELECT ` + groupColumns + ` FROM groups g`,
-		counts:  `SELECT count(*) FROM groups g`,
+		reads:   groupColumns,
+		from:    `groups g`,
+		counted: `groups g`,
 		scope:   "g.connector",
 		id:      "g.id",
 		columns: map[string]sqlfilter.Column{
-			"id":                {Expr: "g.id", NotNull: true},
+			"id":                {Expr: "g.id", NotNull: true, Unique: true},
 			"externalId":        {Expr: "g.external_id"},
 			"displayName":       {Expr: "g.display_name_key"},
 			"meta.created":      {Expr: "g.created", Time: true, NotNull: true},
@@ -64,13 +64,14 @@ var (
 		},
 	}
 	methodsList = listing{
-		selects: selectMethods + `JOIN people p ON p.id = m.person`,
-		counts:  `SELECT count(*) FROM methods m JOIN people p ON p.id = m.person`,
+		reads:   methodColumns,
+		from:    methodTables + ` JOIN people p ON p.id = m.person`,
+		counted: `methods m JOIN people p ON p.id = m.person`,
 		always:  "m.status <> 'removed'",
 		scope:   "p.connector",
 		id:      "m.id",
 		columns: map[string]sqlfilter.Column{
-			"id":           {Expr: "m.id", NotNull: true},
+			"id":           {Expr: "m.id", NotNull: true, Unique: true},
 			"user.value":   {Expr: "m.person"},
 			"type":         {Expr: "m.kind"},
 			"status":       {Expr: "m.status"},
@@ -103,62 +104,4 @@ func (s *Store) ListGroups(ctx context.Context, connector string, q *scim.Query)
 // empty.
 func (s *Store) ListMethods(ctx context.Context, connector string, q *scim.Query) (List[method.Method], error) {
 	return list(ctx, s, methodsList, s.methodReader(), connector, q)
-}
-
-func list[T any](ctx context.Context, s *Store, l listing, read func(scanner) (T, error), connector string, q *scim.Query) (page List[T], err error) {
-	c := sqlfilter.Compiler{Dialect: sqlfilter.SQLite, Columns: l.columns, Children: l.children}
-	if s.Kind() == PostgreSQL {
-		c.Dialect = sqlfilter.PostgreSQL
-	}
-	where, args, residual := c.Where(q.Filter, 1)
-	order, sorted := c.Order(q.Sort, l.id)
-	var place string
-	var from []any
-	if q.After != nil && residual == nil && sorted {
-		place, from, sorted = c.After(q.After, q.Sort, l.id, 1+len(args))
-	}
-	page.Residual, page.Unsorted = residual, !sorted
-	limit, offset := q.Count, max(q.Offset, 0)
-	if residual != nil || !sorted {
-		order, limit, offset = l.id, q.MaxScan+1, 0
-	}
-	condition := ` WHERE ($1 = '' OR ` + l.scope + ` = $1)`
-	if connector != "" {
-		condition = ` WHERE ` + l.scope + ` = $1`
-	}
-	for _, and := range []string{l.always, where} {
-		if and != "" {
-			condition += ` AND (` + and + `)`
-		}
-	}
-	args = append([]any{connector}, args...)
-	paged, all := condition, append(slices.Clone(args), from...)
-	if place != "" {
-		paged += ` AND ` + place
-	}
-	// One state of the database, so that the total fits the page. Its texts differ from filter to filter: a view does not
-	// keep them compiled.
-	err = s.db.view(ctx, func(r reader) (err error) {
-		page.Rows, page.Total = nil, 0
-		if limit > 0 {
-			n := len(all)
-			page.Rows, err = collect(ctx, r, read, l.selects+paged+` ORDER BY `+order+` LIMIT $`+strconv.Itoa(n+1)+` OFFSET $`+strconv.Itoa(n+2),
-				append(slices.Clone(all), limit, offset)...)
-			if err != nil {
-				return err
-			}
-		}
-		switch {
-		case !q.WantTotal || residual != nil || !sorted:
-		case q.After == nil && len(page.Rows) < limit && (len(page.Rows) > 0 || offset == 0): // the last page says how many there are
-			page.Total = offset + len(page.Rows)
-		default:
-			return r.queryRow(ctx, l.counts+condition, args...).Scan(&page.Total)
-		}
-		return nil
-	})
-	if err != nil {
-		return List[T]{}, fmt.Errorf("list: %w", err)
-	}
-	return page, nil
 }

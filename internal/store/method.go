@@ -17,9 +17,12 @@ import (
 )
 
 // selectMethods reads methods with the wrapped key of their person, so that reading them is one statement for everybody.
-const selectMethods = `SELECT m.id, m.version, m.person, m.kind, m.status, m.root_kind, m.root_id, m.sealed, m.destination, m.attribute,
-	m.is_primary, m.uses, m.created, m.confirmed, m.usable_from, m.removed_at, m.last_used, m.last_step, m.failures, m.matures, m.leaves, k.wrapped
-	FROM methods m LEFT JOIN person_keys k ON k.person = m.person `
+const (
+	methodColumns = `m.id, m.version, m.person, m.kind, m.status, m.root_kind, m.root_id, m.sealed, m.destination, m.attribute,
+	m.is_primary, m.uses, m.created, m.confirmed, m.usable_from, m.removed_at, m.last_used, m.last_step, m.failures, m.matures, m.leaves, k.wrapped`
+	methodTables  = `methods m LEFT JOIN person_keys k ON k.person = m.person`
+	selectMethods = `SELECT ` + methodColumns + ` FROM ` + methodTables + ` `
+)
 
 // sealedMethod is what a method's sealed column holds.
 type sealedMethod struct {

@@ -77,6 +77,16 @@ func (t postgresTrace) TraceQueryStart(ctx context.Context, _ *pgx.Conn, data pg
 
 func (postgresTrace) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
 
+func (t postgresTrace) TraceBatchStart(ctx context.Context, _ *pgx.Conn, data pgx.TraceBatchStartData) context.Context {
+	for _, q := range data.Batch.QueuedQueries {
+		t(q.SQL)
+	}
+	return ctx
+}
+
+func (postgresTrace) TraceBatchQuery(context.Context, *pgx.Conn, pgx.TraceBatchQueryData) {}
+func (postgresTrace) TraceBatchEnd(context.Context, *pgx.Conn, pgx.TraceBatchEndData)     {}
+
 func (p *postgres) kind() Kind { return PostgreSQL }
 
 func (p *postgres) close() error {
@@ -146,6 +156,27 @@ func (t *postgresTx) lock(table lockable) string {
 }
 
 func (t *postgresTx) kind() Kind { return PostgreSQL }
+
+func (p *postgres) together(ctx context.Context, asks ...ask) error {
+	switch len(asks) {
+	case 0:
+		return nil
+	case 1:
+		return p.query(ctx, asks[0].each, asks[0].sql, asks[0].args...)
+	}
+	var batch pgx.Batch
+	for _, a := range asks {
+		batch.Queue(a.sql, a.args...).Query(func(rows pgx.Rows) error {
+			for rows.Next() {
+				if err := a.each(rows); err != nil {
+					return err
+				}
+			}
+			return rows.Err()
+		})
+	}
+	return postgresFault(p.pool.SendBatch(ctx, &batch).Close(), false)
+}
 
 func (p *postgres) view(ctx context.Context, fn func(reader) error) error {
 	options := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}

@@ -19,6 +19,7 @@ import (
 type sqliteDB struct {
 	sqliteReader
 	readers *sql.DB
+	lately  *lately
 	writer  *writer
 }
 
@@ -79,12 +80,22 @@ func openSQLite(ctx context.Context, c Config) (*sqliteDB, error) {
 	if err != nil {
 		return nil, errors.Join(sqliteFault(err), readers.Close())
 	}
-	return &sqliteDB{sqliteReader{&prepared{db: readers, trace: c.Trace}}, readers, w}, nil
+	return &sqliteDB{sqliteReader{&prepared{db: readers, trace: c.Trace}}, readers, &lately{db: readers}, w}, nil
 }
 
 func (d *sqliteDB) kind() Kind { return SQLite }
 
 func (d *sqliteDB) close() error { return errors.Join(d.writer.close(), d.readers.Close()) }
+
+func (d *sqliteDB) together(ctx context.Context, asks ...ask) error {
+	for _, a := range asks {
+		traced{trace: d.prepared().trace}.tell(a.sql)
+		if err := d.lately.query(ctx, a); err != nil {
+			return sqliteFault(err)
+		}
+	}
+	return nil
+}
 
 func (d *sqliteDB) view(ctx context.Context, fn func(reader) error) error {
 	t, err := d.readers.BeginTx(ctx, nil)

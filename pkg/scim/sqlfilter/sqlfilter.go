@@ -45,6 +45,9 @@ type Column struct {
 	Convert func(key string) (arg any, ok bool)
 	// NotNull says that every row has a value: an index on the column then serves the order and the place where a page begins.
 	NotNull bool
+	// Unique says that no two rows have the same value, NULL aside: with NotNull an order by the column needs no tie, and an
+	// index on it alone serves the order.
+	Unique bool
 }
 
 // Child is a table with the elements of a multi-valued attribute.
@@ -312,7 +315,7 @@ func after(prefix string) (string, bool) {
 }
 
 // Order compiles sort keys to the text of an ORDER BY that ends with the expression tie, which must be unique, in ascending
-// order. It is not ok when a key has no column; the store then leaves sorting to the engine.
+// order, unless a column before it is unique. It is not ok when a key has no column; the store then leaves sorting to the engine.
 func (c *Compiler) Order(keys []scim.SortKey, tie string) (order string, ok bool) {
 	for _, k := range keys {
 		col, ok := c.Columns[k.Path.String()]
@@ -329,6 +332,9 @@ func (c *Compiler) Order(keys []scim.SortKey, tie string) (order string, ok bool
 			order += ", "
 		default:
 			order += " nulls last, "
+		}
+		if col.NotNull && col.Unique {
+			return strings.TrimSuffix(order, ", "), true
 		}
 	}
 	return order + tie, true

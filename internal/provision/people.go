@@ -40,64 +40,43 @@ func needsMethods(sel scim.Selection) bool {
 	return slices.ContainsFunc(inMethods, func(name string) bool { return sel.Needs(extPrefix + name) })
 }
 
+// beside is what of a person has to be read beside the row for what is selected, as far as the connector may know.
+func (s *people) beside(sel scim.Selection) account.Beside {
+	return account.Beside{Methods: needsMethods(sel) && s.c.May(client.UseMethods), Groups: sel.Needs(groupsKey) && s.c.May(client.UseGroups)}
+}
+
+// known makes the resource of a person with what was read beside the row.
+func (s *people) known(k *account.Known) (*scim.Resource, error) {
+	r, err := s.whole(k.Person, k.Methods, s.c)
+	if err == nil {
+		within(r, k.In)
+	}
+	return r, err
+}
+
 // Get implements scim.Store.
 func (s *people) Get(ctx context.Context, id string, sel scim.Selection) (*scim.Resource, error) {
-	p, err := s.Store.PersonOf(ctx, id, s.c.ID)
+	k, err := s.Store.KnownPerson(ctx, id, s.c.ID, s.beside(sel))
 	if err != nil {
 		return nil, answer(err)
 	}
-	all, err := s.complete(ctx, []*account.Person{p}, sel)
-	if err != nil {
-		return nil, err
-	}
-	return all[0], nil
+	return s.known(k)
 }
 
-// complete makes resources of people with what is selected: the methods of all by a few questions, the groups of each by one.
-func (s *people) complete(ctx context.Context, all []*account.Person, sel scim.Selection) ([]*scim.Resource, error) {
-	ways := map[string][]method.Method{}
-	if needsMethods(sel) && s.c.May(client.UseMethods) {
-		for some := range slices.Chunk(all, chunk) {
-			ids := make([]string, len(some))
-			for i, p := range some {
-				ids[i] = p.ID
-			}
-			path, err := s.way.Resolve("user.value", schema.InvalidPath)
-			if err != nil {
-				return nil, err
-			}
-			page, err := s.Store.ListMethods(ctx, s.c.ID, &scim.Query{Filter: anyOf(path, ids), Count: chunk * (maxMethods + 100)})
-			if err != nil {
-				return nil, answer(err)
-			}
-			for _, m := range page.Rows {
-				ways[m.Person] = append(ways[m.Person], m)
-			}
-		}
-	}
-	out := make([]*scim.Resource, len(all))
-	for i, p := range all {
-		r, err := s.whole(p, ways[p.ID], s.c)
-		if err == nil && sel.Needs(groupsKey) {
-			err = s.join(ctx, r)
-		}
-		if err != nil {
-			return nil, err
-		}
-		out[i] = r
-	}
-	return out, nil
-}
-
-// join adds the groups of a person.
+// join reads the groups of a person.
 func (s *people) join(ctx context.Context, r *scim.Resource) error {
 	if !s.c.May(client.UseGroups) {
 		return nil
 	}
 	in, err := s.Store.GroupsOf(ctx, r.ID)
-	if err != nil {
-		return answer(err)
+	if err == nil {
+		within(r, in)
 	}
+	return answer(err)
+}
+
+// within adds the groups a person is in.
+func within(r *scim.Resource, in []GroupOf) {
 	var list []any
 	for _, g := range in {
 		o := scim.Object{"value": g.ID, "type": "indirect"}
@@ -112,7 +91,6 @@ func (s *people) join(ctx context.Context, r *scim.Resource) error {
 	if list != nil {
 		r.Attrs[groupsKey] = list
 	}
-	return nil
 }
 
 // chunk is how many ids are asked for at once: databases bound how long a condition may be.
@@ -148,18 +126,21 @@ func (s *people) List(ctx context.Context, q *scim.Query) (*scim.Page, error) {
 	if err := s.mayAsk(q); err != nil {
 		return nil, err
 	}
-	found, err := s.Store.ListPeople(ctx, s.c.ID, q)
+	// Whatever is asked of methods and groups is left to the engine, so all of the filter and the order counts.
+	found, err := s.Store.ListKnown(ctx, s.c.ID, q, s.beside(wider(q, q.Filter, true)))
 	if err != nil {
 		return nil, answer(err)
 	}
-	if len(found.Rows) > q.MaxScan && (found.Residual != nil || found.Unsorted) { // the engine will refuse: do not complete them first
-		return &scim.Page{Resources: make([]*scim.Resource, len(found.Rows)), Residual: found.Residual, Unsorted: found.Unsorted}, nil
+	out := &scim.Page{Resources: make([]*scim.Resource, len(found.Rows)), Total: found.Total, Residual: found.Residual, Unsorted: found.Unsorted}
+	if len(found.Rows) > q.MaxScan && (found.Residual != nil || found.Unsorted) {
+		return out, nil // the engine will refuse
 	}
-	all, err := s.complete(ctx, found.Rows, wider(q, found.Residual, found.Unsorted))
-	if err != nil {
-		return nil, err
+	for i, k := range found.Rows {
+		if out.Resources[i], err = s.known(k); err != nil {
+			return nil, err
+		}
 	}
-	return &scim.Page{Resources: all, Total: found.Total, Residual: found.Residual, Unsorted: found.Unsorted}, nil
+	return out, nil
 }
 
 // Missing implements scim.Resolver: what another connector brought is missing, too.

@@ -34,6 +34,9 @@ type People interface {
 	// DeletePerson returns fault.Conflict when expectVersion is neither 0 nor the current version.
 	DeletePerson(ctx context.Context, id, connector string, expectVersion int64, events ...event.Event) error
 	PersonOf(ctx context.Context, id, connector string) (*account.Person, error)
+	// KnownPerson and ListKnown read a person, and a page of people, with what is wanted beside the rows.
+	KnownPerson(ctx context.Context, id, connector string, want account.Beside) (*account.Known, error)
+	ListKnown(ctx context.Context, connector string, q *scim.Query, want account.Beside) (List[*account.Known], error)
 	ListPeople(ctx context.Context, connector string, q *scim.Query) (List[*account.Person], error)
 	// SeenBefore reports whether the user name key, or the connector's external id, was deleted or given up since then.
 	SeenBefore(ctx context.Context, connector, externalID, userNameKey string, since time.Time) (bool, error)

@@ -84,6 +84,23 @@ func keep(r *scim.Resource) *scim.Resource {
 			delete(r.Attrs, "name")
 		}
 	}
+	for _, name := range []string{"emails", "phoneNumbers"} {
+		list, _ := r.Attrs[name].([]any)
+		list = slices.DeleteFunc(list, func(e any) bool {
+			o, _ := e.(scim.Object)
+			for _, part := range []string{"value", "type"} {
+				if o[part] == "" {
+					delete(o, part)
+				}
+			}
+			return len(o) == 0
+		})
+		if len(list) == 0 {
+			delete(r.Attrs, name)
+		} else {
+			r.Attrs[name] = list
+		}
+	}
 	if o := r.Ext[userURN]; o != nil {
 		for _, name := range inMethods {
 			delete(o, name)

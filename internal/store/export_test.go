@@ -8,6 +8,7 @@ import (
 
 	"github.com/regain-id/regain/internal/event"
 	"github.com/regain-id/regain/internal/keyring"
+	"github.com/regain-id/regain/pkg/scim"
 )
 
 // Thing is a row that tests change the way every domain row is changed.
@@ -219,4 +220,29 @@ func (s *Store) WithoutKept(_ context.Context, table, column string, fn func() e
 		}
 	}
 	return fn()
+}
+
+// PageSQL is the statement that reads a page of people, groups or methods.
+func (s *Store) PageSQL(of, connector string, q *scim.Query) (sql string, args []any) {
+	l := map[string]listing{"people": peopleList, "groups": groupsList, "methods": methodsList}[of]
+	return l.plan(s.Kind(), connector, q).whole()
+}
+
+// Unbounded runs a statement by itself that may take longer than one of ours.
+func (s *Store) Unbounded(ctx context.Context, text string) error {
+	p, ok := s.db.(*postgres)
+	if !ok {
+		return s.Exec(ctx, text)
+	}
+	conn, err := p.pool.Acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Release()
+	for _, q := range []string{`SET statement_timeout = 0`, text, `RESET statement_timeout`} {
+		if _, err := conn.Exec(ctx, q); err != nil {
+			return err
+		}
+	}
+	return nil
 }

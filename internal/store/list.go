@@ -21,6 +21,8 @@ type listing struct {
 	children map[string]sqlfilter.Child
 }
 
+// An external id is unique among what one connector brought, and so are no two of a list that is one connector's.
+//
 // Attributes that are not here, such as whether an address is the primary one, are left to the engine: it has the whole
 // resource. Absent values are NULL, which sqlfilter tells from empty ones.
 var (
@@ -31,9 +33,9 @@ var (
 		scope:   "p.connector",
 		id:      "p.id",
 		columns: map[string]sqlfilter.Column{
-			"id":                {Expr: "p.id", NotNull: true, Unique: true},
-			"externalId":        {Expr: "p.external_id"},
-			"userName":          {Expr: "p.user_name_key", NotNull: true, Unique: true},
+			"id":                {Expr: "p.id", NotNull: true, Indexed: true, Unique: true},
+			"externalId":        {Expr: "p.external_id", Indexed: true, Unique: true},
+			"userName":          {Expr: "p.user_name_key", NotNull: true, Indexed: true, Unique: true},
 			"displayName":       {Expr: "p.display_name_key"},
 			"name.givenName":    {Expr: "p.given_name_key"},
 			"name.familyName":   {Expr: "p.family_name_key"},
@@ -53,14 +55,15 @@ var (
 		scope:   "g.connector",
 		id:      "g.id",
 		columns: map[string]sqlfilter.Column{
-			"id":                {Expr: "g.id", NotNull: true, Unique: true},
-			"externalId":        {Expr: "g.external_id"},
-			"displayName":       {Expr: "g.display_name_key"},
+			"id":                {Expr: "g.id", NotNull: true, Indexed: true, Unique: true},
+			"externalId":        {Expr: "g.external_id", Indexed: true},
+			"displayName":       {Expr: "g.display_name_key", Indexed: true},
 			"meta.created":      {Expr: "g.created", Time: true, NotNull: true},
 			"meta.lastModified": {Expr: "g.updated", Time: true, NotNull: true},
 		},
 		children: map[string]sqlfilter.Child{
-			"members": {From: "members b", On: "b.grp = g.id", Columns: map[string]sqlfilter.Column{"value": {Expr: "b.member"}}},
+			"members": {From: "members b", On: "b.grp = g.id", Of: "g.id", Owner: "b.grp",
+				Columns: map[string]sqlfilter.Column{"value": {Expr: "b.member", Indexed: true}}},
 		},
 	}
 	methodsList = listing{
@@ -71,8 +74,8 @@ var (
 		scope:   "p.connector",
 		id:      "m.id",
 		columns: map[string]sqlfilter.Column{
-			"id":           {Expr: "m.id", NotNull: true, Unique: true},
-			"user.value":   {Expr: "m.person"},
+			"id":           {Expr: "m.id", NotNull: true, Indexed: true, Unique: true},
+			"user.value":   {Expr: "m.person", Indexed: true},
 			"type":         {Expr: "m.kind"},
 			"status":       {Expr: "m.status"},
 			"meta.created": {Expr: "m.created", Time: true, NotNull: true},
@@ -81,9 +84,10 @@ var (
 )
 
 func contactsOf(alias, list string) sqlfilter.Child {
+	of := alias + ".list = '" + list + "'"
 	return sqlfilter.Child{
-		From: "contacts " + alias, On: alias + ".person = p.id and " + alias + ".list = '" + list + "'",
-		Columns: map[string]sqlfilter.Column{"value": {Expr: alias + ".value_key"}, "type": {Expr: alias + ".type_key"}},
+		From: "contacts " + alias, On: alias + ".person = p.id and " + of, Of: "p.id", Owner: alias + ".person", Where: of,
+		Columns: map[string]sqlfilter.Column{"value": {Expr: alias + ".value_key", Indexed: true}, "type": {Expr: alias + ".type_key"}},
 	}
 }
 

@@ -61,6 +61,12 @@ func (l listing) plan(kind Kind, connector string, q *scim.Query) *pageQuery {
 			p.all = append(p.all, from...)
 		}
 	}
+	switch {
+	case connector != "" && c.One(q.Filter):
+		order = "" // one row is in order
+	case kind == SQLite && len(q.Sort) == 0 && c.Finds(q.Filter):
+		order = `+` + order // no index is to serve the order: the few rows are found first, and sorted then
+	}
 	p.order, p.residual, p.unsorted = order, residual, !sorted
 	if p.open() {
 		p.order, p.place, p.all = l.id, "", slices.Clone(p.args)
@@ -79,7 +85,10 @@ func (p *pageQuery) rows(columns, from string) (sql string, args []any) {
 		sql += map[bool]string{true: ` AND `, false: ` WHERE `}[p.where != ""] + p.place
 	}
 	args = append(slices.Clone(p.all), p.limit)
-	sql += ` ORDER BY ` + p.order + ` LIMIT $` + strconv.Itoa(len(args))
+	if p.order != "" {
+		sql += ` ORDER BY ` + p.order
+	}
+	sql += ` LIMIT $` + strconv.Itoa(len(args))
 	if p.offset > 0 {
 		args = append(args, p.offset)
 		sql += ` OFFSET $` + strconv.Itoa(len(args))

@@ -33,7 +33,7 @@ func ok[T any](t *testing.T) func(v T, err error) T {
 	}
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)

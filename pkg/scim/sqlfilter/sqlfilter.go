@@ -15,6 +15,7 @@
 package sqlfilter
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -45,7 +46,9 @@ type Column struct {
 	Convert func(key string) (arg any, ok bool)
 	// NotNull says that every row has a value: an index on the column then serves the order and the place where a page begins.
 	NotNull bool
-	// Unique says that no two rows have the same value, NULL aside: with NotNull an order by the column needs no tie, and an
+	// Indexed says that an index finds the few rows with a value; see Compiler.Finds.
+	Indexed bool
+	// Unique says that no two rows that are asked for have the same value, NULL aside: with NotNull an order by the column needs no tie, and an
 	// index on it alone serves the order.
 	Unique bool
 }
@@ -55,6 +58,9 @@ type Child struct {
 	From    string            // table and alias
 	On      string            // condition that ties it to the row of the resource
 	Columns map[string]Column // by name of sub-attribute; "value" for elements that are not complex
+	// Of in (select Owner from From where Where and …) says the same as On by which exists (…) is tied to its row. SQLite is
+	// asked so for what an index finds, because it would try every row otherwise. Empty when there is no such way.
+	Of, Owner, Where string
 }
 
 // Compiler knows the columns of one resource type. Columns are named by the path of the attribute as schema.Path.String
@@ -100,6 +106,40 @@ func conjuncts(x filter.Expr, to []filter.Expr) []filter.Expr {
 		return conjuncts(a.R, conjuncts(a.L, to))
 	}
 	return append(to, x)
+}
+
+// Finds reports whether x is so that indexes find the few rows that can match: it compares an Indexed column by eq, in one
+// of several conditions that all must hold, or in each of several of which one must. A database without statistics does not
+// know that, and may rather walk through everything in the order asked for.
+func (c *Compiler) Finds(x filter.Expr) bool { return c.finds(x, nil, filter.Eq) }
+
+// One reports whether no more than one row can match: x compares a Unique column by eq, in one of several conditions that
+// all must hold.
+func (c *Compiler) One(x filter.Expr) bool {
+	for _, part := range conjuncts(x, nil) {
+		if cmp, ok := part.(filter.Cmp); ok && cmp.Op == filter.Eq {
+			if col, ok := c.column(cmp.Path, nil); ok && col.Unique {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (c *Compiler) finds(x filter.Expr, in *Child, ops ...filter.Op) bool {
+	switch x := x.(type) {
+	case filter.And:
+		return c.finds(x.L, in, ops...) || c.finds(x.R, in, ops...)
+	case filter.Or:
+		return c.finds(x.L, in, ops...) && c.finds(x.R, in, ops...)
+	case filter.Elem:
+		child, ok := c.Children[x.Path.Key()]
+		return ok && c.finds(x.X, &child, ops...)
+	case filter.Cmp:
+		col, ok := c.column(x.Path, in)
+		return ok && col.Indexed && slices.Contains(ops, x.Op)
+	}
+	return false
 }
 
 // column finds the column of a path, inside an Elem in its child.
@@ -201,6 +241,15 @@ func (w *writer) expr(x filter.Expr, in *Child) {
 		}
 	case filter.Elem:
 		child := w.c.Children[x.Path.Key()]
+		if w.c.Dialect == SQLite && child.Owner != "" && w.c.finds(x.X, &child, filter.Eq, filter.Sw) {
+			w.put("(", child.Of, " in (select ", child.Owner, " from ", child.From, " where ")
+			if child.Where != "" {
+				w.put(child.Where, " and ")
+			}
+			w.expr(x.X, &child)
+			w.put("))")
+			return
+		}
 		w.put("exists (select 1 from ", child.From, " where ", child.On, " and ")
 		w.expr(x.X, &child)
 		w.put(")")

@@ -25,7 +25,7 @@ func fillCrowd(tb testing.TB, s *store.Store, n int) {
 	// i is a row, j its place in another order; ids are as long as ours and in order of i.
 	text := strings.NewReplacer("{n}", fmt.Sprint(n), "{all}", fmt.Sprint(n+n/10),
 		"{id}", "('01900000-0000-7000-8000-' || substr(CAST(1000000000000 + i AS TEXT), 2))",
-		"{j}", "substr(CAST(10000000 + (i * 7919) % 9999991 AS TEXT), 2)",
+		"{j}", "substr(CAST(10000000 + (CAST(i AS BIGINT) * 7919) % 9999991 AS TEXT), 2)",
 		"{group}", "('01900000-0000-7000-9000-' || substr(CAST(1000000000000 + i / 20 AS TEXT), 2))",
 		"{connector}", "CASE WHEN i <= "+fmt.Sprint(n)+" THEN 'big' ELSE 'small' END")
 	rows := `WITH RECURSIVE r (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM r WHERE i < {all})`

@@ -182,6 +182,12 @@ type Method struct {
 // MaxFailures is how many wrong tries in a row disable a method until it is bound again (NIST SP 800-63B-4 §3.2.2).
 const MaxFailures = 100
 
+// Owned is a method with what its person is called.
+type Owned struct {
+	Method
+	Owner string
+}
+
 // Code is one of a printed set. Only a selector and a slow hash are kept.
 type Code struct {
 	ID       string

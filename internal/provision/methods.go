@@ -3,7 +3,6 @@ package provision
 import (
 	"context"
 	"errors"
-	"slices"
 	"strings"
 
 	"github.com/regain-id/regain/internal/account"
@@ -226,37 +225,14 @@ func (s *methods) List(ctx context.Context, q *scim.Query) (*scim.Page, error) {
 	if len(found.Rows) > q.MaxScan && (found.Residual != nil || found.Unsorted) {
 		return out, nil // the engine will refuse
 	}
-	names := map[string]string{}
-	if wider(q, found.Residual, found.Unsorted).Needs("user") && s.c.May(client.UseUsers) {
-		if names, err = s.names(ctx, found.Rows); err != nil {
-			return nil, err
-		}
-	}
 	for i := range found.Rows {
-		out.Resources[i] = s.resource(&found.Rows[i], names[found.Rows[i].Person])
+		name := ""
+		if s.c.May(client.UseUsers) {
+			name = found.Rows[i].Owner
+		}
+		out.Resources[i] = s.resource(&found.Rows[i].Method, name)
 	}
 	return out, nil
-}
-
-// names returns what the people of methods are called.
-func (s *methods) names(ctx context.Context, all []method.Method) (map[string]string, error) {
-	var ids []string
-	for _, m := range all {
-		ids = append(ids, m.Person)
-	}
-	slices.Sort(ids)
-	path, _ := s.user.Attr(nil, "id")
-	names := map[string]string{}
-	for some := range slices.Chunk(slices.Compact(ids), chunk) {
-		page, err := s.Store.ListPeople(ctx, s.c.ID, &scim.Query{Filter: anyOf(path, some), Count: chunk})
-		if err != nil {
-			return nil, answer(err)
-		}
-		for _, p := range page.Rows {
-			names[p.ID] = p.Name()
-		}
-	}
-	return names, nil
 }
 
 // Create implements scim.Store.

@@ -63,7 +63,7 @@ type Methods interface {
 	Methods(ctx context.Context, person string) ([]method.Method, error)
 	MethodOf(ctx context.Context, id, connector string) (*method.Method, error)
 	// ListMethods leaves out removed ones.
-	ListMethods(ctx context.Context, connector string, q *scim.Query) (List[method.Method], error)
+	ListMethods(ctx context.Context, connector string, q *scim.Query) (List[method.Owned], error)
 	// KnownDestination reports whether the person had the destination at that time.
 	KnownDestination(ctx context.Context, person string, hash []byte, before time.Time) (bool, error)
 	// DestinationUses counts the people who have the destination now.

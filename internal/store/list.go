@@ -106,6 +106,21 @@ func (s *Store) ListGroups(ctx context.Context, connector string, q *scim.Query)
 
 // ListMethods returns a page of the methods, but for removed ones, of a connector's people; of all when connector is
 // empty.
-func (s *Store) ListMethods(ctx context.Context, connector string, q *scim.Query) (List[method.Method], error) {
-	return list(ctx, s, methodsList, s.methodReader(), connector, q)
+func (s *Store) ListMethods(ctx context.Context, connector string, q *scim.Query) (List[method.Owned], error) {
+	l, read := methodsList, s.methodReader()
+	l.reads += `, p.user_name, p.display_name, p.given_name, p.family_name`
+	return list(ctx, s, l, func(row scanner) (o method.Owned, err error) {
+		var p account.Person
+		o.Method, err = read(wider{row, []any{&p.UserName, &p.DisplayName, &p.GivenName, &p.FamilyName}})
+		o.Owner = p.Name()
+		return o, err
+	}, connector, q)
 }
+
+// wider is a row that has more columns than who reads it knows.
+type wider struct {
+	scanner
+	more []any
+}
+
+func (w wider) Scan(dest ...any) error { return w.scanner.Scan(append(dest, w.more...)...) }

@@ -214,13 +214,13 @@ func TestMethodsAreFoundByTheirPerson(t *testing.T) {
 		ms := []method.Method{mail("ada@home.example"), seed(), removed}
 		must(t, s.CreatePerson(t.Context(), p, ms))
 		must(t, s.CreatePerson(t.Context(), q, []method.Method{seed()}))
-		find := func(text string) store.List[method.Method] {
+		find := func(text string) store.List[method.Owned] {
 			t.Helper()
 			x := ok[filter.Expr](t)(filter.Parse(methods, text, schema.Standard()))
-			return ok[store.List[method.Method]](t)(s.ListMethods(t.Context(), "c1", &scim.Query{Filter: x, Count: 10, WantTotal: true, MaxScan: 10}))
+			return ok[store.List[method.Owned]](t)(s.ListMethods(t.Context(), "c1", &scim.Query{Filter: x, Count: 10, WantTotal: true, MaxScan: 10}))
 		}
-		same(t, "of the person", find(`user.value eq "`+p.ID+`"`).Rows, ms[:2])
-		same(t, "of a type", find(`user.value eq "`+p.ID+`" and type eq "TOTP"`).Rows, ms[1:2])
+		same(t, "of the person", find(`user.value eq "`+p.ID+`"`).Rows, []method.Owned{{Method: ms[0], Owner: p.Name()}, {Method: ms[1], Owner: p.Name()}})
+		same(t, "of a type", find(`user.value eq "`+p.ID+`" and type eq "TOTP"`).Rows, []method.Owned{{Method: ms[1], Owner: p.Name()}})
 		if other := find(`user.value eq "` + q.ID + `"`); other.Total != 0 {
 			t.Errorf("another connector's methods: %+v", other)
 		}

@@ -228,18 +228,38 @@ func (s *Store) PageSQL(of, connector string, q *scim.Query) (sql string, args [
 	return l.plan(s.Kind(), connector, q).whole()
 }
 
-// Unbounded runs a statement by itself that may take longer than one of ours.
-func (s *Store) Unbounded(ctx context.Context, text string) error {
+// Load fills tables by statements that may take longer than one of ours. On PostgreSQL indexes that are no constraints are
+// built afterwards, and references are believed.
+func (s *Store) Load(ctx context.Context, tables, insert []string) error {
 	p, ok := s.db.(*postgres)
 	if !ok {
-		return s.Exec(ctx, text)
+		return s.Exec(ctx, insert...)
 	}
 	conn, err := p.pool.Acquire(ctx)
 	if err != nil {
 		return err
 	}
 	defer conn.Release()
-	for _, q := range []string{`SET statement_timeout = 0`, text, `RESET statement_timeout`} {
+	rows, err := conn.Query(ctx, `SELECT indexname::text, indexdef FROM pg_indexes WHERE tablename = ANY ($1)
+		AND NOT EXISTS (SELECT 1 FROM pg_constraint WHERE conindid = (schemaname || '.' || indexname)::regclass)`, tables)
+	if err != nil {
+		return err
+	}
+	run := []string{`SET statement_timeout = 0`, `SET session_replication_role = replica`, `SET maintenance_work_mem = '128MB'`}
+	var build []string
+	for rows.Next() {
+		var name, definition string
+		if err := rows.Scan(&name, &definition); err != nil {
+			return err
+		}
+		run, build = append(run, `DROP INDEX `+name), append(build, definition)
+	}
+	if rows.Err() != nil {
+		return rows.Err()
+	}
+	run = slices.Concat(run, insert, build, []string{`VACUUM (ANALYZE) ` + strings.Join(tables, ", "),
+		`RESET statement_timeout`, `RESET session_replication_role`, `RESET maintenance_work_mem`})
+	for _, q := range run {
 		if _, err := conn.Exec(ctx, q); err != nil {
 			return err
 		}

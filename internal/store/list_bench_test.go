@@ -1,59 +1,188 @@
 package store_test
 
 import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"sync"
 	"testing"
+	"time"
 
+	"github.com/regain-id/regain/internal/account"
 	"github.com/regain-id/regain/internal/store/storetest"
 	"github.com/regain-id/regain/pkg/scim"
+	"github.com/regain-id/regain/pkg/scim/filter"
 	"github.com/regain-id/regain/pkg/scim/schema"
 )
 
-// many is how many people BenchmarkPages lists.
-const many = 200_000
+// people is how many people benchmarks have; a million take minutes to be made.
+func people(b *testing.B) int {
+	text := os.Getenv("REGAIN_BENCH_PEOPLE")
+	if text == "" {
+		return 20_000
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1000 {
+		b.Fatalf("REGAIN_BENCH_PEOPLE=%s: want a number of 1000 or more", text)
+	}
+	return n
+}
 
-// BenchmarkPages lists a hundred people at the beginning and after nine tenths of them: a cursor makes both cost the same,
-// by id and by a sorted name; an index does not.
-func BenchmarkPages(b *testing.B) {
-	for _, kind := range storetest.Kinds {
-		s := storetest.Open(b, kind)
-		if err := s.Exec(b.Context(), `INSERT INTO people (id, version, epoch, connector, user_name, user_name_key, active, display_name, given_name, family_name, language, emails, phones, attrs, hold_until, dispute, created, updated)
-			WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 200000)
-			SELECT substr(CAST(1000000 + i AS TEXT), 2), 1, 1, 'c1', 'u' || substr(CAST(1000000 + i AS TEXT), 2), 'u' || substr(CAST(1000000 + i AS TEXT), 2),
-				true, '', '', '', '', '[]', '[]', '', 0, '', 0, 0 FROM n`); err != nil {
-			b.Fatal(err)
-		}
-		if kind == "postgresql" {
-			if err := s.Exec(b.Context(), `ANALYZE people`); err != nil {
-				b.Fatal(err)
+// contender is one of several things timed in turns. against names others it is compared with in the same round, by what
+// the ratio is called.
+type contender struct {
+	name     string
+	against  map[string]string
+	do       func(ctx context.Context, i int) error
+	p50, p99 []float64 // microseconds, by round
+}
+
+// rounds is how often each contender has its turn; what is reported is the median.
+const rounds = 7
+
+// inTurns runs each contender n times a round, by several workers at once, and reports how long it took and how much longer
+// than the one it is compared with: the machine's own speed moves, so only the ratio within a round says anything.
+func inTurns(b *testing.B, workers, n int, all []*contender) {
+	b.Helper()
+	for round := range rounds + 1 {
+		for k := range all {
+			c := all[(k+round)%len(all)] // nobody is always first
+			took := make([][]float64, workers)
+			errs := make([]error, workers)
+			var done sync.WaitGroup
+			for w := range workers {
+				done.Go(func() {
+					for i := w; i < n && errs[w] == nil; i += workers {
+						start := time.Now()
+						errs[w] = c.do(b.Context(), i+round*n)
+						took[w] = append(took[w], float64(time.Since(start).Nanoseconds())/1000)
+					}
+				})
+			}
+			done.Wait()
+			for _, err := range errs {
+				if err != nil {
+					b.Fatalf("%s: %v", c.name, err)
+				}
+			}
+			if round > 0 { // the first is for the caches
+				each := slices.Sorted(slices.Values(slices.Concat(took...)))
+				c.p50 = append(c.p50, each[len(each)/2])
+				c.p99 = append(c.p99, each[len(each)*99/100])
 			}
 		}
-		typ, err := schema.NewType("User", schema.User())
-		if err != nil {
-			b.Fatal(err)
-		}
-		name, err := typ.Resolve("userName", schema.InvalidPath)
-		if err != nil {
-			b.Fatal(err)
-		}
-		byName := []scim.SortKey{{Path: name}}
-		const deep = "180000"
-		for about, q := range map[string]scim.Query{
-			"by id, first":          {},
-			"by id, by cursor":      {After: &scim.Keyset{ID: deep}},
-			"by id, by index":       {Offset: many * 9 / 10},
-			"by name, first":        {Sort: byName},
-			"by name, by cursor":    {Sort: byName, After: &scim.Keyset{Values: []any{"u" + deep}, ID: deep}},
-			"by name, by index":     {Sort: byName, Offset: many * 9 / 10},
-			"by id, with the total": {WantTotal: true},
-		} {
-			q.Count = 100
-			b.Run(string(kind)+"/"+about, func(b *testing.B) {
-				for b.Loop() {
-					page, err := s.ListPeople(b.Context(), "c1", &q)
-					if err != nil || len(page.Rows) != 100 {
-						b.Fatalf("%d rows, %v", len(page.Rows), err)
+	}
+	for _, c := range all {
+		b.Run(c.name, func(b *testing.B) {
+			b.ReportMetric(0, "ns/op")
+			b.ReportMetric(median(c.p50), "p50-µs")
+			b.ReportMetric(median(c.p99), "p99-µs")
+			for ratio, name := range c.against {
+				for _, other := range all {
+					if other.name == name {
+						b.ReportMetric(median(over(c.p50, other.p50)), "p50/"+ratio)
+						b.ReportMetric(median(over(c.p99, other.p99)), "p99/"+ratio)
 					}
 				}
+			}
+		})
+	}
+}
+
+func median(all []float64) float64 { return slices.Sorted(slices.Values(all))[len(all)/2] }
+
+func over(a, b []float64) []float64 {
+	out := make([]float64, len(a))
+	for i := range a {
+		out[i] = a[i] / b[i]
+	}
+	return out
+}
+
+// BenchmarkPages lists a hundred people at the beginning and after nine tenths of them, as an identity provider reads them
+// all: with a cursor both are to cost the same, by id and by name; by index they do not.
+func BenchmarkPages(b *testing.B) {
+	n := people(b)
+	for _, kind := range storetest.Kinds {
+		b.Run(fmt.Sprintf("%s/%d", kind, n), func(b *testing.B) {
+			c := newCrowded(b, kind, n)
+			page := func(about, against string, l look, offset int) *contender {
+				l.of = "people"
+				q := c.query(l)
+				q.WantTotal, q.Offset = false, offset
+				return &contender{name: about, against: map[string]string{"first": against}, do: func(ctx context.Context, _ int) error {
+					page, err := c.s.ListKnown(ctx, "big", q, account.Beside{})
+					if err == nil && len(page.Rows) != 100 {
+						err = fmt.Errorf("%d rows", len(page.Rows))
+					}
+					return err
+				}}
+			}
+			deep := n * 9 / 10
+			inTurns(b, 1, 50, []*contender{
+				page("by-id/first", "", look{}, 0), page("by-id/cursor", "by-id/first", look{after: deep}, 0), page("by-id/index", "by-id/first", look{}, deep),
+				page("by-name/first", "", look{sort: "userName"}, 0), page("by-name/cursor", "by-name/first", c.behind(deep), 0),
+			})
+		})
+	}
+}
+
+// behind is a page by name that begins behind the given number of names.
+func (c crowded) behind(n int) look {
+	var names []string
+	for i := 1; i <= c.n; i++ {
+		_, _, j := c.someone(i)
+		names = append(names, j+strconv.Itoa(i))
+	}
+	slices.Sort(names)
+	i, err := strconv.Atoi(names[n-1][7:])
+	must(c.TB, err)
+	return look{of: "people", sort: "userName", after: i}
+}
+
+// BenchmarkLookUps finds single people among a thousand and among many, by what identity providers know of them, and by id.
+func BenchmarkLookUps(b *testing.B) {
+	n := people(b)
+	for _, kind := range storetest.Kinds {
+		crowds := []crowded{newCrowded(b, kind, 1000), newCrowded(b, kind, n)}
+		for _, workers := range []int{1, 8} {
+			b.Run(fmt.Sprintf("%s/c=%d", kind, workers), func(b *testing.B) {
+				var all []*contender
+				for _, c := range crowds {
+					one := func(about string, ask func(ctx context.Context, person, j string) error) {
+						against := map[string]string{}
+						if about != "get" {
+							against["get"] = fmt.Sprint("get/", c.n)
+						}
+						if c.n != 1000 {
+							against["1000"] = about + "/1000"
+						}
+						all = append(all, &contender{name: fmt.Sprint(about, "/", c.n), against: against, do: func(ctx context.Context, i int) error {
+							person, _, j := c.someone(1 + (i*104729)%c.n)
+							return ask(ctx, person, j)
+						}})
+					}
+					one("get", func(ctx context.Context, person, _ string) error {
+						_, err := c.s.KnownPerson(ctx, person, "big", account.Beside{})
+						return err
+					})
+					for _, f := range [][2]string{{"userName", `userName eq "u%s@corp.example"`}, {"externalId", `externalId eq "ext-%s"`}, {"emails.value", `emails.value eq "u%s@mail.example"`}} {
+						one(f[0], func(ctx context.Context, _, j string) error {
+							x, err := filter.Parse(c.types["people"], fmt.Sprintf(f[1], j), schema.Standard())
+							if err != nil {
+								return err
+							}
+							page, err := c.s.ListKnown(ctx, "big", &scim.Query{Filter: x, Count: 100, WantTotal: true}, account.Beside{})
+							if err == nil && (page.Total != 1 || len(page.Rows) != 1) {
+								err = fmt.Errorf("%d of %d rows", len(page.Rows), page.Total)
+							}
+							return err
+						})
+					}
+				}
+				inTurns(b, workers, 800, all)
 			})
 		}
 	}

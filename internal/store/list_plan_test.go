@@ -32,7 +32,7 @@ func fillCrowd(tb testing.TB, s *store.Store, n int) {
 	if s.Kind() == store.PostgreSQL {
 		rows = `WITH r (i) AS (SELECT * FROM generate_series(1, {all}))`
 	}
-	for _, q := range []string{
+	insert := []string{
 		`INSERT INTO people (id, version, epoch, connector, external_id, user_name, user_name_key, active, display_name, display_name_key, given_name, given_name_key,
 			family_name, family_name_key, language, emails, phones, attrs, hold_until, dispute, created, updated) ` + rows + `
 			SELECT {id}, 1, 1, {connector}, 'ext-' || {j}, 'U' || {j} || '@corp.example', 'u' || {j} || '@corp.example', true, 'Name ' || {j}, 'name ' || {j}, 'Given', 'given',
@@ -49,12 +49,11 @@ func fillCrowd(tb testing.TB, s *store.Store, n int) {
 		`INSERT INTO groups (id, version, connector, external_id, display_name, display_name_key, attrs, created, updated) ` + rows + `
 			SELECT {group}, 1, {connector}, 'g-' || {j}, 'Group ' || {j}, 'group ' || {j}, '{}', i, i FROM r WHERE i % 20 = 0`,
 		`INSERT INTO members (grp, member, kind) ` + rows + ` SELECT {group}, {id}, 'User' FROM r WHERE i >= 20`,
-	} {
-		must(tb, s.Unbounded(tb.Context(), text.Replace(q)))
 	}
-	if s.Kind() == store.PostgreSQL {
-		must(tb, s.Unbounded(tb.Context(), `VACUUM (ANALYZE) people, contacts, methods, groups, members`))
+	for i := range insert {
+		insert[i] = text.Replace(insert[i])
 	}
+	must(tb, s.Load(tb.Context(), []string{"people", "contacts", "methods", "groups", "members"}, insert))
 }
 
 // someone of the crowd, and their group.

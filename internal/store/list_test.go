@@ -56,7 +56,7 @@ func userType(t *testing.T) *schema.Type {
 }
 
 // population is people who differ in what filters look at.
-func population(t *testing.T, s *store.Store) []*account.Person {
+func population(t testing.TB, s *store.Store) []*account.Person {
 	t.Helper()
 	var all []*account.Person
 	for i, p := range []account.Person{

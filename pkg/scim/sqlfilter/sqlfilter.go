@@ -74,6 +74,10 @@ type Compiler struct {
 	Fold func(string) string
 }
 
+// maxJoins is how many conditions on elements PostgreSQL may make joins of: it thinks about the order of many for seconds. One
+// that "is true" it evaluates row by row.
+const maxJoins = 4
+
 // Where compiles x. The text is a condition for AND with others, "" when there is none; its placeholders are $n, the
 // first one $offset+1, in the order of args. residual is the part not compiled, nil if none: a row is in the answer if it
 // fulfils both.
@@ -92,11 +96,17 @@ func (c *Compiler) Where(x filter.Expr, offset int) (where string, args []any, r
 			residual = filter.And{L: residual, R: part}
 		}
 	}
+	elems := 0
 	for i, part := range pushed {
 		if i > 0 {
-			w.b.WriteString(" and ")
+			w.put(" and ")
 		}
 		w.expr(part, nil)
+		if _, ok := part.(filter.Elem); ok {
+			if elems++; elems > maxJoins && c.Dialect == PostgreSQL {
+				w.put(" is true")
+			}
+		}
 	}
 	return w.b.String(), w.args, residual
 }

@@ -116,6 +116,11 @@ func (s leavingStore) Create(ctx context.Context, r *scim.Resource) (*scim.Resou
 	return s.Store.Create(ctx, r)
 }
 
+func (s leavingStore) Apply(ctx context.Context, writes []scim.Write) []scim.Result {
+	s.leave()
+	return s.Store.Apply(ctx, writes)
+}
+
 func TestAClientThatGoesAwayLeavesNothingHalfWritten(t *testing.T) {
 	for name, c := range map[string]struct{ ops, total string }{
 		"single operations end": {inBulk(post("/Groups", "a", `{"displayName":"a"}`), post("/Groups", "b", `{"displayName":"b"}`)), `"totalResults":0`},

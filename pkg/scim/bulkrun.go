@@ -18,27 +18,36 @@ func (q request) runBulk(ops []*operation, failOn int) {
 	for i, op := range ops {
 		needs[i] = op.needs
 	}
+	order := arrange(needs)
 	failed := 0
-	for _, at := range arrange(needs) {
+	for len(order) > 0 {
 		if failOn > 0 && failed >= failOn || q.ctx().Err() != nil {
 			return
 		}
-		together := make([]*operation, len(at))
-		for i, n := range at {
-			together[i] = ops[n]
+		if part := order[0]; len(part) > 1 || slices.Contains(needs[part[0]], part[0]) {
+			order = order[1:]
+			failed += q.circle(pick(ops, part), ops)
+			continue
 		}
-		if len(at) == 1 && !slices.Contains(needs[at[0]], at[0]) {
-			q.perform(together[0], ops)
-		} else {
-			q.circle(together, ops)
-		}
-		for _, op := range together {
-			op.done = true
-			if op.err != nil {
-				failed++
+		var single []int // up to the next circle
+		for _, part := range order {
+			if len(part) > 1 || slices.Contains(needs[part[0]], part[0]) || len(single) == MaxBatch {
+				break
 			}
+			single = append(single, part[0])
 		}
+		n := q.stretch(ops, single)
+		order = order[n:]
+		failed += q.together(pick(ops, single[:n]), ops, max(failOn-failed, 0))
 	}
+}
+
+func pick(ops []*operation, at []int) []*operation {
+	out := make([]*operation, len(at))
+	for i, n := range at {
+		out[i] = ops[n]
+	}
+	return out
 }
 
 // failedReference says that an operation named a resource that did not come to be.
@@ -75,25 +84,24 @@ func (op *operation) resolve(ops []*operation) error {
 	return nil
 }
 
-// perform carries out one operation.
-func (q request) perform(op *operation, ops []*operation) {
+// prepare makes an operation the write it asks for, as far as that can be known before it is done.
+func (q request) prepare(op *operation, ops []*operation) (Write, error) {
 	if op.err != nil {
-		return
+		return Write{}, op.err
 	}
-	if op.err = op.resolve(ops); op.err != nil {
-		return
+	if err := op.resolve(ops); err != nil {
+		return Write{}, err
 	}
 	p := project(op.t, []string{"id"}, nil) // the answer shows nothing else
 	switch op.method {
 	case http.MethodPost:
-		op.after, op.err = q.add(op.t, op.sent)
+		return q.adding(op.t, op.sent)
 	case http.MethodPut:
-		op.after, op.err = q.replace(op.t, op.id, op.pre, p, op.sent, op.given)
+		return q.replacing(op.t, op.id, op.pre, p, op.sent, op.given)
 	case http.MethodPatch:
-		op.after, op.err = q.modify(op.t, op.id, op.pre, p, op.plan)
-	case http.MethodDelete:
-		op.err = q.erase(op.t, op.id, op.pre)
+		return q.modifying(op.t, op.id, op.pre, p, op.plan)
 	}
+	return Write{ID: op.id, Pre: op.pre}, nil
 }
 
 // circleTime is how long resources that refer to each other may take to come to be, or to be undone.
@@ -102,7 +110,8 @@ const circleTime = 30 * time.Second
 // circle makes resources that refer to each other (RFC 7644 §3.7.1): all are created without the references among them,
 // which are then added. When one fails the others are taken back. A client that goes away meanwhile does not stop it
 // half-way.
-func (q request) circle(together, ops []*operation) {
+// It returns how many of them failed: none or all.
+func (q request) circle(together, ops []*operation) (failed int) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(q.ctx()), circleTime)
 	defer cancel()
 	q.r = q.r.WithContext(ctx)
@@ -119,6 +128,12 @@ func (q request) circle(together, ops []*operation) {
 			}
 		}
 	}
+	for _, op := range together {
+		if op.done = true; op.err != nil {
+			failed++
+		}
+	}
+	return failed
 }
 
 // createAll creates the resources of a circle without the references among them.

@@ -60,22 +60,27 @@ func (q request) create(t *resourceType) (*response, error) {
 
 // add stores a decoded resource as a new one.
 func (q request) add(t *resourceType, r *Resource) (*Resource, error) {
-	if err := q.refer(t, r); err != nil {
+	w, err := q.adding(t, r)
+	if err != nil {
 		return nil, err
+	}
+	return q.do(t, w)
+}
+
+// adding is the write of add.
+func (q request) adding(t *resourceType, r *Resource) (w Write, err error) {
+	if err := q.refer(t, r); err != nil {
+		return w, err
 	}
 	for _, a := range t.Large() { // each member once
 		list, _ := r.Attrs[a.Name].([]any)
 		d, err := patch.Replace(a, list)
 		if err != nil {
-			return nil, err
+			return w, err
 		}
 		r.Set(schema.Path{Attr: a}, objects(d.Add))
 	}
-	if err := t.Check(r, false); err != nil {
-		return nil, err
-	}
-	defer q.s.counts.forget()
-	return q.store(t).Create(q.ctx(), r)
+	return Write{Create: r}, t.Check(r, false)
 }
 
 func objects(list []Object) any {
@@ -100,17 +105,21 @@ func (q request) put(t *resourceType, id string) (*response, error) {
 	if err != nil {
 		return nil, err
 	}
-	r, err := q.replace(t, id, q.precondition(), p, sent, given)
+	w, err := q.replacing(t, id, q.precondition(), p, sent, given)
+	if err != nil {
+		return nil, err
+	}
+	r, err := q.do(t, w)
 	if err != nil {
 		return nil, err
 	}
 	return q.updated(t, p, r)
 }
 
-// replace makes a resource what was sent, but for what a PUT leaves alone. given is as from Decode.
-func (q request) replace(t *resourceType, id string, pre Precondition, p projection, sent *Resource, given map[string]bool) (*Resource, error) {
+// replacing is the write that makes a resource what was sent, but for what a PUT leaves alone. given is as from Decode.
+func (q request) replacing(t *resourceType, id string, pre Precondition, p projection, sent *Resource, given map[string]bool) (w Write, err error) {
 	if err := q.refer(t, sent); err != nil {
-		return nil, err
+		return w, err
 	}
 	var members []MemberDelta
 	for _, a := range t.Large() {
@@ -120,17 +129,17 @@ func (q request) replace(t *resourceType, id string, pre Precondition, p project
 			continue
 		}
 		if a.Required && len(list) == 0 {
-			return nil, schema.Invalid(schema.InvalidValue, a.Name, "a value is required")
+			return w, schema.Invalid(schema.InvalidValue, a.Name, "a value is required")
 		}
 		d, err := patch.Replace(a, list)
 		if err != nil {
-			return nil, err
+			return w, err
 		}
 		members = append(members, d)
 	}
 	if !q.p.Compat.PutKeepsAbsent {
 		if err := t.Check(sent, true); err != nil { // before a transaction is spent on it
-			return nil, err
+			return w, err
 		}
 	}
 	change := func(cur *Resource) (*Change, error) {
@@ -150,8 +159,7 @@ func (q request) replace(t *resourceType, id string, pre Precondition, p project
 		c.NoOp = len(c.Ops) == 0 && len(c.Members) == 0
 		return c, nil
 	}
-	defer q.s.counts.forget()
-	return q.store(t).Update(q.ctx(), id, pre, q.need(t, p, nil), change)
+	return Write{ID: id, Pre: pre, Need: q.need(t, p, nil), Update: change}, nil
 }
 
 // patch answers PATCH (RFC 7644 §3.5.2).
@@ -168,7 +176,11 @@ func (q request) patch(t *resourceType, id string) (*response, error) {
 	if err != nil {
 		return nil, err
 	}
-	r, err := q.modify(t, id, q.precondition(), p, plan)
+	w, err := q.modifying(t, id, q.precondition(), p, plan)
+	if err != nil {
+		return nil, err
+	}
+	r, err := q.do(t, w)
 	if err != nil {
 		return nil, err
 	}
@@ -188,10 +200,10 @@ func (q request) plan(t *resourceType, body Object) (*patch.Plan, error) {
 	return patch.NewPlan(t.Type, ops, q.p.Compat)
 }
 
-// modify carries out a plan.
-func (q request) modify(t *resourceType, id string, pre Precondition, p projection, plan *patch.Plan) (*Resource, error) {
+// modifying is the write that carries out a plan.
+func (q request) modifying(t *resourceType, id string, pre Precondition, p projection, plan *patch.Plan) (w Write, err error) {
 	if err := q.referPlan(plan); err != nil {
-		return nil, err
+		return w, err
 	}
 	change := func(cur *Resource) (*Change, error) {
 		res, err := plan.Apply(cur)
@@ -200,8 +212,7 @@ func (q request) modify(t *resourceType, id string, pre Precondition, p projecti
 		}
 		return &Change{Next: res.Next, Ops: res.Ops, Members: res.Members, NoOp: res.NoOp}, nil
 	}
-	defer q.s.counts.forget()
-	return q.store(t).Update(q.ctx(), id, pre, q.need(t, p, plan.Needs()), change)
+	return Write{ID: id, Pre: pre, Need: q.need(t, p, plan.Needs()), Update: change}, nil
 }
 
 // need is what an update must load: all a client may write, what the answer shows and what the change names, but Large
@@ -241,6 +252,6 @@ func (q request) delete(t *resourceType, id string) (*response, error) {
 }
 
 func (q request) erase(t *resourceType, id string, pre Precondition) error {
-	defer q.s.counts.forget()
-	return q.store(t).Delete(q.ctx(), id, pre)
+	_, err := q.do(t, Write{ID: id, Pre: pre})
+	return err
 }

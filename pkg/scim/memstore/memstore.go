@@ -126,6 +126,10 @@ func (s *Store) List(_ context.Context, q *scim.Query) (*scim.Page, error) {
 func (s *Store) Create(_ context.Context, r *scim.Resource) (*scim.Resource, error) {
 	s.db.mu.Lock()
 	defer s.db.mu.Unlock()
+	return s.create(r)
+}
+
+func (s *Store) create(r *scim.Resource) (*scim.Resource, error) {
 	r = r.Clone()
 	if err := s.unique("", r); err != nil {
 		return nil, err
@@ -157,6 +161,10 @@ func (s *Store) stamp(row *row) {
 func (s *Store) Update(_ context.Context, id string, pre scim.Precondition, need scim.Selection, fn scim.UpdateFunc) (*scim.Resource, error) {
 	s.db.mu.Lock()
 	defer s.db.mu.Unlock()
+	return s.update(id, pre, need, fn)
+}
+
+func (s *Store) update(id string, pre scim.Precondition, need scim.Selection, fn scim.UpdateFunc) (*scim.Resource, error) {
 	row := s.rows[id]
 	if row == nil {
 		return nil, scim.ErrNotFound
@@ -201,6 +209,10 @@ func (s *Store) Update(_ context.Context, id string, pre scim.Precondition, need
 func (s *Store) Delete(_ context.Context, id string, pre scim.Precondition) error {
 	s.db.mu.Lock()
 	defer s.db.mu.Unlock()
+	return s.remove(id, pre)
+}
+
+func (s *Store) remove(id string, pre scim.Precondition) error {
 	gone := s.rows[id]
 	if gone == nil {
 		return scim.ErrNotFound
@@ -220,6 +232,35 @@ func (s *Store) Delete(_ context.Context, id string, pre scim.Precondition) erro
 		}
 	}
 	return nil
+}
+
+// Apply implements scim.Batcher. Every write looks at all that could refuse it before it changes anything, so none needs to
+// be taken back.
+func (s *Store) Apply(ctx context.Context, writes []scim.Write) []scim.Result {
+	s.db.mu.Lock()
+	defer s.db.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return slices.Repeat([]scim.Result{{Err: err}}, len(writes))
+	}
+	results := make([]scim.Result, len(writes))
+	failed := 0
+	for i, w := range writes {
+		res := &results[i]
+		switch {
+		case w.FailOn > 0 && failed >= w.FailOn:
+			res.Err = scim.ErrNotDone
+		case w.Create != nil:
+			res.Resource, res.Err = s.create(w.Create)
+		case w.Update != nil:
+			res.Resource, res.Err = s.update(w.ID, w.Pre, w.Need, w.Update)
+		default:
+			res.Err = s.remove(w.ID, w.Pre)
+		}
+		if res.Err != nil {
+			failed++
+		}
+	}
+	return results
 }
 
 // Missing implements scim.Resolver.

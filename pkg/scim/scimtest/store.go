@@ -44,6 +44,11 @@ func StoreSuite(t *testing.T, open func(*testing.T) Backend) {
 		{"a filter finds what it finds in memory", filtersLikeMemory},
 		{"sorting orders like memory", sortsLikeMemory},
 		{"Missing names what is not there", resolves},
+		{"a write of a batch that fails leaves the others", failsAlone},
+		{"a batch stops after as many failures as it is told", leavesOut},
+		{"a batch whose ctx ended before does nothing", endsWhole},
+		{"batches that want the same names at once share them", sharesNames},
+		{"a batch answers as its writes one by one", answersAlike(open)},
 	} {
 		t.Run(p.name, func(t *testing.T) {
 			s := &suite{b: open(t)}

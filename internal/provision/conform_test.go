@@ -78,6 +78,10 @@ func (s suited) List(ctx context.Context, q *scim.Query) (*scim.Page, error) {
 	return s.Store.List(ctx, &lean)
 }
 
+func (s suited) Apply(ctx context.Context, writes []scim.Write) []scim.Result {
+	return s.Store.(scim.Batcher).Apply(ctx, writes)
+}
+
 func (s suited) Get(ctx context.Context, id string, sel scim.Selection) (*scim.Resource, error) {
 	r, err := s.Store.Get(ctx, id, sel)
 	if err == nil && s.shy && r.Attrs["active"] == true {

@@ -2,7 +2,7 @@ package provision
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -40,8 +40,8 @@ type facts struct {
 	others map[string]int // people beside this one, by hash of the destination
 }
 
-// errAsk ends a closure that met a question nobody asked before.
-var errAsk = errors.New("a question is open")
+// errAsk ends a closure that met a question nobody asked before, and the batch it is in.
+var errAsk = fmt.Errorf("a question is open: %w", account.ErrHalt)
 
 // questions collects what a change would have to know.
 type questions struct {

@@ -191,39 +191,50 @@ func missing(ids []string, find func(x filter.Expr, count int) (have []string, t
 
 // Create implements scim.Store.
 func (s *people) Create(ctx context.Context, r *scim.Resource) (*scim.Resource, error) {
-	if name := s.beyond(func(name string) bool { _, there := r.Extension(userURN)[name]; return there }); name != "" {
-		return nil, errBeyond(userURN + ":" + name)
-	}
 	f := &facts{now: s.Now()}
 	for range maxAsks {
-		p := &account.Person{ID: uuid.Must(uuid.NewV7()).String(), Connector: s.c.ID, Active: true, Created: f.now, Updated: f.now}
-		all := []method.Method{}
-		x := &change{s: s.service, c: s.c, f: f, p: p, all: &all, created: true}
-		if active, ok := r.Attrs["active"].(bool); ok {
-			p.Active = active
-		}
-		if err := project(p, r, nil); err != nil {
+		n, q, err := s.newcomer(f, r)
+		if err != nil {
 			return nil, err
 		}
-		made := event.New(f.now, event.PersonCreated, x.actor(), p.ID, "", event.Success).With("active", p.Active) // before what comes of it
-		if err := x.follow(r, nil); err != nil {
-			return nil, err
-		}
-		if x.q.open() {
-			if err := s.ask(ctx, f, x.q, s.c, p, ""); err != nil {
+		if q.open() {
+			if err := s.ask(ctx, f, q, s.c, n.New, ""); err != nil {
 				return nil, answer(err)
 			}
 			continue
 		}
-		if err := project(p, r, x.paused); err != nil { // now that it is known which methods are paused
-			return nil, err
-		}
-		if err := s.Store.CreatePerson(ctx, p, all, append([]event.Event{made}, x.events...)...); err != nil {
+		if err := s.Store.CreatePerson(ctx, n.New, n.Methods, n.Events...); err != nil {
 			return nil, answer(err)
 		}
-		return s.whole(p, all, s.c)
+		return s.whole(n.New, n.Methods, s.c)
 	}
 	return nil, errBusy
+}
+
+// newcomer makes of a resource somebody who is to be created, or returns what has to be asked before.
+func (s *people) newcomer(f *facts, r *scim.Resource) (n account.PersonWrite, q questions, err error) {
+	if name := s.beyond(func(name string) bool { _, there := r.Extension(userURN)[name]; return there }); name != "" {
+		return n, q, errBeyond(userURN + ":" + name)
+	}
+	p := &account.Person{ID: uuid.Must(uuid.NewV7()).String(), Connector: s.c.ID, Active: true, Created: f.now, Updated: f.now}
+	all := []method.Method{}
+	x := &change{s: s.service, c: s.c, f: f, p: p, all: &all, created: true}
+	if active, ok := r.Attrs["active"].(bool); ok {
+		p.Active = active
+	}
+	if err := project(p, r, nil); err != nil {
+		return n, q, err
+	}
+	made := event.New(f.now, event.PersonCreated, x.actor(), p.ID, "", event.Success).With("active", p.Active) // before what comes of it
+	if err := x.follow(r, nil); err != nil {
+		return n, q, err
+	}
+	if len(x.paused) > 0 { // now it is known which methods are paused
+		if err := project(p, r, x.paused); err != nil {
+			return n, q, err
+		}
+	}
+	return account.PersonWrite{New: p, Methods: all, Events: append([]event.Event{made}, x.events...)}, x.q, nil
 }
 
 // errBusy says that others changed the same thing again and again.
@@ -234,46 +245,68 @@ var errSame = errors.New("nothing to change")
 
 // Update implements scim.Store.
 func (s *people) Update(ctx context.Context, id string, pre scim.Precondition, need scim.Selection, fn scim.UpdateFunc) (*scim.Resource, error) {
-	f := &facts{now: s.Now()}
+	u := &revision{people: s, f: &facts{now: s.Now()}, w: scim.Write{ID: id, Pre: pre, Need: need, Update: fn}}
 	for range maxAsks {
-		var asked questions
-		var person account.Person
-		var ways []method.Method
-		after, err := s.Store.UpdatePerson(ctx, id, s.c.ID, func(p *account.Person, all *[]method.Method) ([]event.Event, error) {
-			asked, person = questions{}, *p
-			ways = slices.Clone(*all)
-			if err := pre.Check(version(p.Version)); err != nil {
-				return nil, err
-			}
-			events, q, err := s.change(f, p, all, fn)
-			if err != nil {
-				return nil, err
-			}
-			if q.open() {
-				asked = q
-				return nil, errAsk
-			}
-			ways = *all // the store completes what is new in place
-			return events, nil
-		})
-		switch {
-		case errors.Is(err, errAsk):
-			if err := s.ask(ctx, f, asked, s.c, &person, id); err != nil {
+		after, err := s.Store.UpdatePerson(ctx, id, s.c.ID, u.change)
+		if errors.Is(err, errAsk) {
+			if err := u.ask(ctx); err != nil {
 				return nil, answer(err)
 			}
 			continue
-		case errors.Is(err, errSame):
-			after = &person
-		case err != nil:
-			return nil, answer(err)
 		}
-		r, err := s.whole(after, ways, s.c)
-		if err == nil && need.Needs(groupsKey) {
-			err = s.join(ctx, r)
-		}
-		return r, err
+		return u.resource(ctx, account.PersonResult{Person: after, Err: err})
 	}
 	return nil, errBusy
+}
+
+// revision is one update on its way. Its closure runs as often as it meets questions.
+type revision struct {
+	*people
+	f      *facts
+	w      scim.Write
+	asked  questions
+	person account.Person // as the closure found them
+	ways   []method.Method
+}
+
+// change is the closure. It returns errAsk when something has to be asked before, and changes nothing when there is nothing
+// to change.
+func (u *revision) change(p *account.Person, all *[]method.Method) ([]event.Event, error) {
+	u.asked, u.person = questions{}, *p
+	u.ways = slices.Clone(*all)
+	if err := u.w.Pre.Check(version(p.Version)); err != nil {
+		return nil, err
+	}
+	events, q, err := u.people.change(u.f, p, all, u.w.Update)
+	switch {
+	case errors.Is(err, errSame):
+		*p, *all = u.person, slices.Clone(u.ways)
+		return nil, nil
+	case err != nil:
+		return nil, err
+	case q.open():
+		u.asked = q
+		return nil, errAsk
+	}
+	u.ways = *all // the store completes what is new in place
+	return events, nil
+}
+
+// ask finds out what the closure has to know.
+func (u *revision) ask(ctx context.Context) error {
+	return u.people.ask(ctx, u.f, u.asked, u.c, &u.person, u.w.ID)
+}
+
+// resource is the answer to an update.
+func (u *revision) resource(ctx context.Context, res account.PersonResult) (*scim.Resource, error) {
+	if res.Err != nil {
+		return nil, answer(res.Err)
+	}
+	r, err := u.whole(res.Person, u.ways, u.c)
+	if err == nil && u.w.Need.Needs(groupsKey) {
+		err = u.join(ctx, r)
+	}
+	return r, err
 }
 
 // change runs the engine's change on a person and their methods. It asks nothing of the store.

@@ -33,6 +33,8 @@ type People interface {
 	UpdatePerson(ctx context.Context, id, connector string, change func(*account.Person, *[]method.Method) ([]event.Event, error)) (*account.Person, error)
 	// DeletePerson returns fault.Conflict when expectVersion is neither 0 nor the current version.
 	DeletePerson(ctx context.Context, id, connector string, expectVersion int64, events ...event.Event) error
+	// ApplyPeople does several writes in one commit, one after the other, each whole or not at all.
+	ApplyPeople(ctx context.Context, connector string, writes []account.PersonWrite) []account.PersonResult
 	PersonOf(ctx context.Context, id, connector string) (*account.Person, error)
 	// KnownPerson and ListKnown read a person, and a page of people, with what is wanted beside the rows.
 	KnownPerson(ctx context.Context, id, connector string, want account.Beside) (*account.Known, error)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/binary"
+	"errors"
 	"time"
 )
 
@@ -29,6 +30,10 @@ type tx interface {
 	// order person, attempt or session, method, challenge or enrolment, destination, brake is not kept, for two closures that
 	// differ would deadlock.
 	lock(table lockable) string
+	// apart runs fn so that what it changed is taken back when it returns an error, which is failed; the transaction goes on.
+	// err is set when it cannot. What fn locks counts for the order of locks only inside it: whoever runs several has locked
+	// their people before.
+	apart(ctx context.Context, fn func() error) (failed, err error)
 	kind() Kind
 }
 
@@ -89,6 +94,26 @@ const (
 
 // lockOrder checks that one transaction locks in one direction.
 type lockOrder struct{ last lockable }
+
+// apart runs fn in a savepoint. fatal tells which errors of fn the transaction does not outlive.
+func apart(ctx context.Context, t tx, o *lockOrder, fatal func(error) bool, fn func() error) (failed, err error) {
+	if _, err := t.exec(ctx, "SAVEPOINT apart"); err != nil {
+		return nil, err
+	}
+	last := o.last
+	failed = fn()
+	o.last = last
+	if failed != nil {
+		if fatal(failed) {
+			return nil, failed
+		}
+		if _, err := t.exec(ctx, "ROLLBACK TO SAVEPOINT apart"); err != nil {
+			return nil, errors.Join(failed, err)
+		}
+	}
+	_, err = t.exec(ctx, "RELEASE SAVEPOINT apart")
+	return failed, err
+}
 
 func (o *lockOrder) next(table lockable) {
 	if table < o.last {

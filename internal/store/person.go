@@ -231,41 +231,6 @@ func savePerson(ctx context.Context, t tx, before, after *account.Person, now ti
 	return true, err
 }
 
-// CreatePerson inserts a person with their key, methods and events in one commit. It gives the person and the methods ids
-// where they have none, the first epoch and version 1. *TakenError when the user name, or the connector's external id, is
-// another person's.
-func (s *Store) CreatePerson(ctx context.Context, p *account.Person, methods []method.Method, events ...event.Event) error {
-	if p.ID == "" {
-		p.ID = newID()
-	}
-	p.Version, p.Epoch = 1, max(p.Epoch, 1)
-	err := s.transact(ctx, func(t tx) ([]event.Event, error) {
-		row, err := personRow(p)
-		if err != nil {
-			return nil, err
-		}
-		if _, err := t.exec(ctx, `INSERT INTO people (id, version, epoch, connector, external_id, user_name, user_name_key, active, display_name,
-				display_name_key, given_name, given_name_key, family_name, family_name_key, language, emails, phones, attrs, hold_until, dispute,
-				alerts, created, updated)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)`,
-			append([]any{p.ID, 1}, row...)...); err != nil {
-			return nil, taken(err)
-		}
-		if err := insertLookups(ctx, t, p); err != nil {
-			return nil, err
-		}
-		if _, err := s.personKeyIn(ctx, t, p.ID); err != nil {
-			return nil, err
-		}
-		_, err = s.saveMethods(ctx, t, p.ID, nil, methods)
-		return events, err
-	})
-	if err != nil {
-		return fmt.Errorf("create person: %w", err)
-	}
-	return nil
-}
-
 // UpdatePerson runs change on a person and all their methods, removed ones included, and writes what differs in one
 // commit with the events: methods are matched by id, a new one is added, none may vanish (its status becomes removed).
 // Person and methods are locked meanwhile, so nothing that was spent or counted is undone. The closure may run more than
@@ -276,43 +241,47 @@ func (s *Store) CreatePerson(ctx context.Context, p *account.Person, methods []m
 func (s *Store) UpdatePerson(ctx context.Context, id, connector string, change func(*account.Person, *[]method.Method) ([]event.Event, error)) (*account.Person, error) {
 	var after *account.Person
 	err := again(ctx, func() error {
-		return s.transact(ctx, func(t tx) ([]event.Event, error) {
-			p, err := personIn(readPerson(t.queryRow(ctx, selectPerson+`WHERE id = $1`+t.lock(lockPerson), storable(id))))(id, connector)
-			if err != nil {
-				return nil, err
-			}
-			after = clonePerson(p)
-			methods, err := s.methodsIn(ctx, t, p.ID, t.lock(lockMethod))
-			if err != nil {
-				return nil, err
-			}
-			before := cloneMethods(methods)
-			events, err := change(p, &methods)
-			if err != nil {
-				return nil, err
-			}
-			was := after
-			if _, err := savePerson(ctx, t, was, p, s.now()); err != nil {
-				return nil, taken(err)
-			}
-			after = p
-			if _, err = s.saveMethods(ctx, t, p.ID, before, methods); err != nil || connector == "" {
-				return events, err
-			}
-			switch {
-			case was.Active && !p.Active:
-				more, err := s.depart(ctx, t, departing{person: was, connector: connector, now: s.now()})
-				return append(events, more...), err
-			case !was.Active && p.Active:
-				return events, stays(ctx, t, p.ID)
-			}
-			return events, nil
+		return s.transact(ctx, func(t tx) (events []event.Event, err error) {
+			after, events, err = s.updatePersonIn(ctx, t, id, connector, change)
+			return events, err
 		})
 	})
 	if err != nil && !errors.Is(err, ErrUnchanged) {
 		return nil, fmt.Errorf("update person: %w", err)
 	}
 	return plainPerson(after), nil
+}
+
+// updatePersonIn is UpdatePerson inside a transaction. With ErrUnchanged it returns the person, too.
+func (s *Store) updatePersonIn(ctx context.Context, t tx, id, connector string, change func(*account.Person, *[]method.Method) ([]event.Event, error)) (*account.Person, []event.Event, error) {
+	p, err := personIn(readPerson(t.queryRow(ctx, selectPerson+`WHERE id = $1`+t.lock(lockPerson), storable(id))))(id, connector)
+	if err != nil {
+		return nil, nil, err
+	}
+	was := clonePerson(p)
+	methods, err := s.methodsIn(ctx, t, p.ID, t.lock(lockMethod))
+	if err != nil {
+		return nil, nil, err
+	}
+	before := cloneMethods(methods)
+	events, err := change(p, &methods)
+	if err != nil {
+		return was, nil, err
+	}
+	if _, err := savePerson(ctx, t, was, p, s.now()); err != nil {
+		return nil, nil, taken(err)
+	}
+	if _, err = s.saveMethods(ctx, t, p.ID, before, methods); err != nil || connector == "" {
+		return p, events, err
+	}
+	switch {
+	case was.Active && !p.Active:
+		more, err := s.depart(ctx, t, departing{person: was, connector: connector, now: s.now()})
+		return p, append(events, more...), err
+	case !was.Active && p.Active:
+		return p, events, stays(ctx, t, p.ID)
+	}
+	return p, events, nil
 }
 
 // personIn judges whether a person that was read is one a connector may know of.
@@ -344,39 +313,44 @@ func plainPerson(p *account.Person) *account.Person {
 func (s *Store) DeletePerson(ctx context.Context, id, connector string, expectVersion int64, events ...event.Event) error {
 	err := again(ctx, func() error {
 		return s.transact(ctx, func(t tx) ([]event.Event, error) {
-			now := s.now()
-			p, err := personIn(readPerson(t.queryRow(ctx, selectPerson+`WHERE id = $1`+t.lock(lockPerson), storable(id))))(id, connector)
-			if err != nil {
-				return nil, err
-			}
-			if expectVersion != 0 && p.Version != expectVersion {
-				return nil, fault.Wrap(fault.Conflict, message.Key("error.conflict"), fmt.Errorf("person %s is version %d, not %d", id, p.Version, expectVersion))
-			}
-			gone := departing{person: p, connector: connector, now: now}
-			if connector != "" && s.ring != nil { // without keys nothing can be kept: nothing is
-				if gone.rows, err = keepRows(ctx, t, p.ID); err != nil {
-					return nil, err
-				}
-			}
-			if err := once(ctx, t, statement(`DELETE FROM people WHERE id = $1 AND version = $2`, p.ID, p.Version)); err != nil {
-				return nil, err
-			}
-			for _, with := range append(leaveGroups(p.ID, now), buried(newID(), p, now)) {
-				if _, err := t.exec(ctx, strings.ReplaceAll(with.sql, hit, "TRUE"), with.args...); err != nil {
-					return nil, err
-				}
-			}
-			if gone.rows == nil {
-				return events, nil
-			}
-			more, err := s.depart(ctx, t, gone)
-			return append(slices.Clip(events), more...), err
+			return s.deletePersonIn(ctx, t, id, connector, expectVersion, events)
 		})
 	})
 	if err != nil {
 		return fmt.Errorf("delete person: %w", err)
 	}
 	return nil
+}
+
+// deletePersonIn is DeletePerson inside a transaction.
+func (s *Store) deletePersonIn(ctx context.Context, t tx, id, connector string, expectVersion int64, events []event.Event) ([]event.Event, error) {
+	now := s.now()
+	p, err := personIn(readPerson(t.queryRow(ctx, selectPerson+`WHERE id = $1`+t.lock(lockPerson), storable(id))))(id, connector)
+	if err != nil {
+		return nil, err
+	}
+	if expectVersion != 0 && p.Version != expectVersion {
+		return nil, fault.Wrap(fault.Conflict, message.Key("error.conflict"), fmt.Errorf("person %s is version %d, not %d", id, p.Version, expectVersion))
+	}
+	gone := departing{person: p, connector: connector, now: now}
+	if connector != "" && s.ring != nil { // without keys nothing can be kept: nothing is
+		if gone.rows, err = keepRows(ctx, t, p.ID); err != nil {
+			return nil, err
+		}
+	}
+	if err := once(ctx, t, statement(`DELETE FROM people WHERE id = $1 AND version = $2`, p.ID, p.Version)); err != nil {
+		return nil, err
+	}
+	for _, with := range append(leaveGroups(p.ID, now), buried(newID(), p, now)) {
+		if _, err := t.exec(ctx, strings.ReplaceAll(with.sql, hit, "TRUE"), with.args...); err != nil {
+			return nil, err
+		}
+	}
+	if gone.rows == nil {
+		return events, nil
+	}
+	more, err := s.depart(ctx, t, gone)
+	return append(slices.Clip(events), more...), err
 }
 
 // Person returns a person; nil when there is none.

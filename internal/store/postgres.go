@@ -155,6 +155,11 @@ func (t *postgresTx) lock(table lockable) string {
 	return " FOR UPDATE"
 }
 
+func (t *postgresTx) apart(ctx context.Context, fn func() error) (failed, err error) {
+	failed, err = apart(ctx, t, &t.lockOrder, brokenOff, fn)
+	return postgresFault(failed, false), err
+}
+
 func (t *postgresTx) kind() Kind { return PostgreSQL }
 
 func (p *postgres) together(ctx context.Context, asks ...ask) error {

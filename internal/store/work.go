@@ -41,6 +41,7 @@ func (w Work) Route() event.Route { return event.Route(w.Kind) }
 type workRows struct {
 	ids, events, kinds, refs []string
 	notBefore, notAfter      []int64
+	whose                    []string // the person whose creation brings the row, for those that come with many
 }
 
 func (r *workRows) add(id, event, kind, ref string, notBefore, notAfter int64) {
@@ -54,14 +55,22 @@ const heard = `(w.kind <> 'signal' OR EXISTS (SELECT 1 FROM receivers))`
 
 const insertWork = `INSERT INTO work (id, event, kind, ref, not_before, not_after, tries, lease_until, lease_owner, dead_at, last_error_class) `
 
-// postgres returns the statement that writes all rows at once when the condition holds.
+// join adds the rows that come with the creation of a person.
+func (r *workRows) join(o workRows, person string) {
+	for i := range o.ids {
+		r.add(o.ids[i], o.events[i], o.kinds[i], o.refs[i], o.notBefore[i], o.notAfter[i])
+		r.whose = append(r.whose, person)
+	}
+}
+
+// postgres returns the statement that writes all rows at once for which the condition holds; w.whose is the person.
 func (r workRows) postgres(condition string) stmt {
 	return statement(insertWork+`
 		SELECT id, event, kind, ref, not_before, not_after, 0, 0, '', 0, ''
-		FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[])
-			AS w (id, event, kind, ref, not_before, not_after)
+		FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::text[])
+			AS w (id, event, kind, ref, not_before, not_after, whose)
 		WHERE `+condition+` AND `+heard+` ON CONFLICT (event, kind, ref) DO NOTHING`,
-		r.ids, r.events, r.kinds, r.refs, r.notBefore, r.notAfter)
+		r.ids, r.events, r.kinds, r.refs, r.notBefore, r.notAfter, r.whose)
 }
 
 // insert writes the rows one by one, as SQLite does.

@@ -261,4 +261,9 @@ func (t *sqliteTx) lock(table lockable) string {
 	return ""
 }
 
+func (t *sqliteTx) apart(ctx context.Context, fn func() error) (failed, err error) {
+	failed, err = apart(ctx, t, &t.lockOrder, func(error) bool { return false }, fn)
+	return sqliteFault(failed), err
+}
+
 func (t *sqliteTx) kind() Kind { return SQLite }

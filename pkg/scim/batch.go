@@ -20,7 +20,7 @@ type Batcher interface {
 	// leaves the others alone, for which a database has savepoints. What was done is durable when Apply returns. When
 	// nothing could be done, such as when ctx ended before, every result is that error.
 	//
-	// A write whose FailOn is not 0 is left out, with ErrNotDone, once that many before it failed. UpdateFuncs may be
+	// A write whose FailOn is not 0 is left out, with ErrNotDone, once that many before it failed; to be left out is no failure. UpdateFuncs may be
 	// called more than once, and for a write that is then left out.
 	Apply(ctx context.Context, writes []Write) []Result
 }

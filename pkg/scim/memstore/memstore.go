@@ -249,6 +249,7 @@ func (s *Store) Apply(ctx context.Context, writes []scim.Write) []scim.Result {
 		switch {
 		case w.FailOn > 0 && failed >= w.FailOn:
 			res.Err = scim.ErrNotDone
+			continue
 		case w.Create != nil:
 			res.Resource, res.Err = s.create(w.Create)
 		case w.Update != nil:

@@ -1,0 +1,93 @@
+package store
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// table is a table that many rows are written to at once.
+type table struct {
+	name    string
+	columns []column
+}
+
+type column struct{ name, kind string } // kind: text, bigint, boolean or bytea
+
+// tableOf reads a table from its name and its columns with their types.
+func tableOf(name, columns string) table {
+	t := table{name: name}
+	for c := range strings.SplitSeq(columns, ",") {
+		f := strings.Fields(c)
+		t.columns = append(t.columns, column{f[0], f[1]})
+	}
+	return t
+}
+
+func (t table) names() []string {
+	all := make([]string, len(t.columns))
+	for i, c := range t.columns {
+		all[i] = c.name
+	}
+	return all
+}
+
+// insertOne is the statement that writes one row, given by its arguments.
+func (t table) insertOne() string {
+	marks := make([]string, len(t.columns))
+	for i := range marks {
+		marks[i] = "$" + strconv.Itoa(i+1)
+	}
+	return `INSERT INTO ` + t.name + ` (` + strings.Join(t.names(), ", ") + `) VALUES (` + strings.Join(marks, ", ") + `)`
+}
+
+// insertMany is the statement of PostgreSQL that writes any number of rows, each with a text of its own beside it that the
+// condition knows as v.whose. Its text does not depend on how many rows there are.
+func (t table) insertMany(condition string) string {
+	arrays := make([]string, 0, len(t.columns)+1)
+	for i, c := range append(t.columns[:len(t.columns):len(t.columns)], column{"whose", "text"}) {
+		arrays = append(arrays, "$"+strconv.Itoa(i+1)+"::"+c.kind+"[]")
+	}
+	names := strings.Join(t.names(), ", ")
+	return `INSERT INTO ` + t.name + ` (` + names + `) SELECT ` + names + ` FROM unnest(` + strings.Join(arrays, ", ") + `) AS v (` + names + `, whose) WHERE ` + condition
+}
+
+// arrays are the arguments of insertMany: one array a column, and whose.
+func (t table) arrays(rows [][]any, whose []string) []any {
+	args := make([]any, 0, len(t.columns)+1)
+	for i, c := range t.columns {
+		switch c.kind {
+		case "text":
+			args = append(args, arrayOf(rows, i, func(v any) *string { s := v.(string); return &s }))
+		case "bigint":
+			args = append(args, arrayOf(rows, i, func(v any) *int64 { n := integer(v); return &n }))
+		case "boolean":
+			args = append(args, arrayOf(rows, i, func(v any) *bool { b := v.(bool); return &b }))
+		case "bytea":
+			args = append(args, arrayOf(rows, i, func(v any) []byte { return v.([]byte) }))
+		default:
+			panic("store: no column of kind " + c.kind)
+		}
+	}
+	return append(args, whose)
+}
+
+func arrayOf[T any](rows [][]any, i int, cast func(any) T) []T {
+	out := make([]T, len(rows))
+	for n, row := range rows {
+		if row[i] != nil {
+			out[n] = cast(row[i])
+		}
+	}
+	return out
+}
+
+func integer(v any) int64 {
+	switch v := v.(type) {
+	case int64:
+		return v
+	case int:
+		return int64(v)
+	}
+	panic(fmt.Sprintf("store: %T is no integer", v))
+}

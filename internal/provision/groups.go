@@ -12,7 +12,6 @@ import (
 	"github.com/regain-id/regain/internal/event"
 	"github.com/regain-id/regain/internal/fault"
 	"github.com/regain-id/regain/pkg/scim"
-	"github.com/regain-id/regain/pkg/scim/filter"
 )
 
 // groups is the scim.Store of Groups, as one connector sees them.
@@ -116,15 +115,8 @@ func (s *groups) List(ctx context.Context, q *scim.Query) (*scim.Page, error) {
 
 // Missing implements scim.Resolver: what another connector brought is missing, too.
 func (s *groups) Missing(ctx context.Context, ids []string) ([]string, error) {
-	path, _ := s.user.Attr(nil, "id") // id is common to all types (RFC 7643 §3.1)
-	return missing(ids, func(x filter.Expr, count int) ([]string, int, error) {
-		page, err := s.Store.ListGroups(ctx, s.c.ID, &scim.Query{Filter: x, Count: count, WantTotal: true})
-		var have []string
-		for _, g := range page.Rows {
-			have = append(have, g.ID)
-		}
-		return have, page.Total, answer(err)
-	}, path)
+	missing, err := s.Store.Missing(ctx, s.c.ID, "Group", ids)
+	return missing, answer(err)
 }
 
 func memberOf(o scim.Object) Member {

@@ -145,48 +145,8 @@ func (s *people) List(ctx context.Context, q *scim.Query) (*scim.Page, error) {
 
 // Missing implements scim.Resolver: what another connector brought is missing, too.
 func (s *people) Missing(ctx context.Context, ids []string) ([]string, error) {
-	path, _ := s.user.Attr(nil, "id")
-	return missing(ids, func(x filter.Expr, count int) ([]string, int, error) {
-		page, err := s.Store.ListPeople(ctx, s.c.ID, &scim.Query{Filter: x, Count: count, WantTotal: true})
-		var have []string
-		for _, p := range page.Rows {
-			have = append(have, p.ID)
-		}
-		return have, page.Total, answer(err)
-	}, path)
-}
-
-// missing asks in chunks, first only how many are there: mostly all are.
-func missing(ids []string, find func(x filter.Expr, count int) (have []string, total int, err error), id schema.Path) (out []string, err error) {
-	var possible []string
-	for _, i := range ids {
-		if u, err := uuid.Parse(i); err != nil || u.String() != i {
-			out = append(out, i) // no id of ours looks so
-		} else {
-			possible = append(possible, i)
-		}
-	}
-	slices.Sort(possible)
-	for some := range slices.Chunk(slices.Compact(possible), chunk) {
-		x := anyOf(id, some)
-		_, n, err := find(x, 0)
-		if err != nil {
-			return nil, err
-		}
-		if n == len(some) {
-			continue
-		}
-		have, _, err := find(x, chunk)
-		if err != nil {
-			return nil, err
-		}
-		for _, i := range some {
-			if !slices.Contains(have, i) {
-				out = append(out, i)
-			}
-		}
-	}
-	return out, nil
+	missing, err := s.Store.Missing(ctx, s.c.ID, "User", ids)
+	return missing, answer(err)
 }
 
 // Create implements scim.Store.

@@ -56,6 +56,8 @@ type Groups interface {
 	ListGroups(ctx context.Context, connector string, q *scim.Query) (List[*account.Group], error)
 	// MembersOf returns at most limit members in order of id, after the given one.
 	MembersOf(ctx context.Context, group, after string, limit int) ([]Member, error)
+	// Missing returns those of ids that name nothing of a kind, User or Group, that the connector brought.
+	Missing(ctx context.Context, connector, kind string, ids []string) ([]string, error)
 	// GroupsOf returns the groups a person or a group is in, directly or through others, in order of id.
 	GroupsOf(ctx context.Context, member string) ([]GroupOf, error)
 }

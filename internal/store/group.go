@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"time"
 
 	"github.com/regain-id/regain/internal/account"
@@ -118,17 +119,19 @@ var (
 		postgres: `DELETE FROM members m WHERE m.grp = $1 AND NOT EXISTS (SELECT 1 FROM json_array_elements_text($2::json) AS r (id) WHERE r.id = m.member)`,
 		sqlite:   `DELETE FROM members WHERE grp = $1 AND member NOT IN (SELECT value FROM json_each($2))`,
 	}
-	missingPeople = pair{
-		postgres: `SELECT r.id FROM json_array_elements_text($1::json) WITH ORDINALITY AS r (id, n)
-			WHERE NOT EXISTS (SELECT 1 FROM people p WHERE p.id = r.id) ORDER BY r.n`,
-		sqlite: `SELECT value FROM json_each($1) WHERE value NOT IN (SELECT id FROM people) ORDER BY key`,
+	// Who is there is looked up id by id, whatever the planner believes of a table that was filled a moment ago.
+	presentPeople = pair{
+		postgres: `SELECT id FROM people WHERE id = ANY($1) AND ($2 = '' OR connector = $2)`,
+		sqlite:   `SELECT p.id FROM json_each($1) r CROSS JOIN people p ON p.id = r.value WHERE $2 = '' OR p.connector = $2`,
 	}
-	missingGroups = pair{
-		postgres: `SELECT r.id FROM json_array_elements_text($1::json) WITH ORDINALITY AS r (id, n)
-			WHERE NOT EXISTS (SELECT 1 FROM groups g WHERE g.id = r.id) ORDER BY r.n`,
-		sqlite: `SELECT value FROM json_each($1) WHERE value NOT IN (SELECT id FROM groups) ORDER BY key`,
+	presentGroups = pair{
+		postgres: `SELECT id FROM groups WHERE id = ANY($1) AND ($2 = '' OR connector = $2)`,
+		sqlite:   `SELECT g.id FROM json_each($1) r CROSS JOIN groups g ON g.id = r.value WHERE $2 = '' OR g.connector = $2`,
 	}
 )
+
+// memberChunk is how many members one statement moves or looks for, so that none takes long.
+const memberChunk = 5_000
 
 func idsOf(members []Member) (string, error) {
 	ids := make([]string, len(members))
@@ -155,28 +158,32 @@ func moveMembers(ctx context.Context, t tx, group string, c MemberChange) (moved
 		if err != nil {
 			return 0, err
 		}
-	} else if len(c.Remove) > 0 {
-		ids, err := idsOf(c.Remove)
-		if err == nil {
-			err = run(removeMembers, ids)
+	} else {
+		for some := range slices.Chunk(c.Remove, memberChunk) {
+			ids, err := idsOf(some)
+			if err == nil {
+				err = run(removeMembers, ids)
+			}
+			if err != nil {
+				return moved, err
+			}
 		}
-		if err != nil {
-			return 0, err
-		}
-	}
-	if len(c.Add) == 0 {
-		return moved, nil
 	}
 	for _, m := range c.Add {
 		if err := allStorable(m.ID, m.Kind); err != nil || m.ID == "" {
 			return 0, fault.Wrap(fault.Invalid, message.Key("error.bad_request"), fmt.Errorf("member %q", m.ID))
 		}
 	}
-	rows, err := json.Marshal(c.Add)
-	if err == nil {
-		err = run(addMembers, string(rows))
+	for some := range slices.Chunk(c.Add, memberChunk) {
+		rows, err := json.Marshal(some)
+		if err == nil {
+			err = run(addMembers, string(rows))
+		}
+		if err != nil {
+			return moved, err
+		}
 	}
-	return moved, err
+	return moved, nil
 }
 
 // UpdateGroup runs change on a group and applies what it says of the members, which are never loaded, in one commit with
@@ -329,10 +336,10 @@ func (s *Store) StaffGroups(ctx context.Context, person string) ([]staff.Group, 
 	}, membershipsOf, storable(person), maxNesting)
 }
 
-// Missing returns those of ids that name neither a person (kind MemberUser), nor a group (MemberGroup), nor either (""),
-// in the order given; those that no database could hold come last.
-func (s *Store) Missing(ctx context.Context, kind string, ids []string) ([]string, error) {
-	questions := map[string][]pair{MemberUser: {missingPeople}, MemberGroup: {missingGroups}, "": {missingPeople, missingGroups}}[kind]
+// Missing returns those of ids that name neither a person (kind MemberUser), nor a group (MemberGroup), nor either (""), of
+// that connector (any when empty), in the order given; those that no database could hold come last.
+func (s *Store) Missing(ctx context.Context, connector, kind string, ids []string) ([]string, error) {
+	questions := map[string][]pair{MemberUser: {presentPeople}, MemberGroup: {presentGroups}, "": {presentPeople, presentGroups}}[kind]
 	if questions == nil {
 		return nil, fmt.Errorf("missing: no kind %q of member", kind)
 	}
@@ -345,17 +352,27 @@ func (s *Store) Missing(ctx context.Context, kind string, ids []string) ([]strin
 		}
 	}
 	for _, q := range questions {
-		if len(missing) == 0 {
-			break
+		have := make(map[string]bool, len(missing))
+		for some := range slices.Chunk(missing, memberChunk) {
+			var list any = some
+			if s.Kind() == SQLite {
+				text, err := json.Marshal(some)
+				if err != nil {
+					return nil, err
+				}
+				list = string(text)
+			}
+			err := s.db.query(ctx, func(row scanner) error {
+				var id string
+				err := row.Scan(&id)
+				have[id] = true
+				return err
+			}, q.on(s.Kind()), list, connector)
+			if err != nil {
+				return nil, fmt.Errorf("missing: %w", err)
+			}
 		}
-		rows, err := json.Marshal(missing)
-		if err != nil {
-			return nil, err
-		}
-		missing, err = collect(ctx, s.db, func(row scanner) (id string, err error) { err = row.Scan(&id); return id, err }, q.on(s.Kind()), string(rows))
-		if err != nil {
-			return nil, err
-		}
+		missing = slices.DeleteFunc(missing, func(id string) bool { return have[id] })
 	}
 	return append(missing, strange...), nil
 }

@@ -163,9 +163,9 @@ func TestGroupsAreFollowedThroughGroupsAndTrustedOnlyAllTheWay(t *testing.T) {
 			t.Errorf("nobody is in %v", none)
 		}
 		for kind, want := range map[string][]string{store.MemberUser: {easy.ID, "x", "", "\x00"}, store.MemberGroup: {p.ID, "x", "", "\x00"}, "": {"x", "", "\x00"}} {
-			same(t, "missing "+kind, ok[[]string](t)(s.Missing(t.Context(), kind, []string{easy.ID, "\x00", p.ID, "x", ""})), want)
+			same(t, "missing "+kind, ok[[]string](t)(s.Missing(t.Context(), "", kind, []string{easy.ID, "\x00", p.ID, "x", ""})), want)
 		}
-		if none := ok[[]string](t)(s.Missing(t.Context(), "", []string{easy.ID, p.ID})); len(none) != 0 {
+		if none := ok[[]string](t)(s.Missing(t.Context(), "", "", []string{easy.ID, p.ID})); len(none) != 0 {
 			t.Errorf("missing: %v", none)
 		}
 	})

@@ -112,11 +112,11 @@ var (
 			FROM json_each($2) m WHERE TRUE ON CONFLICT DO NOTHING`,
 	}
 	removeMembers = pair{
-		postgres: `DELETE FROM members m USING json_array_elements_text($2::json) AS r (id) WHERE m.grp = $1 AND m.member = r.id`,
+		postgres: `DELETE FROM members WHERE grp = $1 AND member = ANY($2)`, // by the key: a join would read the whole group
 		sqlite:   `DELETE FROM members WHERE grp = $1 AND member IN (SELECT value FROM json_each($2))`,
 	}
 	keepMembers = pair{
-		postgres: `DELETE FROM members m WHERE m.grp = $1 AND NOT EXISTS (SELECT 1 FROM json_array_elements_text($2::json) AS r (id) WHERE r.id = m.member)`,
+		postgres: `DELETE FROM members m WHERE m.grp = $1 AND NOT EXISTS (SELECT 1 FROM unnest($2::text[]) AS r (id) WHERE r.id = m.member)`,
 		sqlite:   `DELETE FROM members WHERE grp = $1 AND member NOT IN (SELECT value FROM json_each($2))`,
 	}
 	// Who is there is looked up id by id, whatever the planner believes of a table that was filled a moment ago.
@@ -133,25 +133,33 @@ var (
 // memberChunk is how many members one statement moves or looks for, so that none takes long.
 const memberChunk = 5_000
 
-func idsOf(members []Member) (string, error) {
+// textsOn is a list of texts as a statement takes it: an array, or JSON.
+func textsOn(k Kind, texts []string) (any, error) {
+	if k == PostgreSQL {
+		return texts, nil
+	}
+	b, err := json.Marshal(texts)
+	return string(b), err
+}
+
+func idsOf(members []Member) []string {
 	ids := make([]string, len(members))
 	for i, m := range members {
 		ids[i] = storable(m.ID)
 	}
-	b, err := json.Marshal(ids)
-	return string(b), err
+	return ids
 }
 
 // moveMembers applies a change to the members of a group whose row is locked and returns how many rows moved. It never
 // reads them.
 func moveMembers(ctx context.Context, t tx, group string, c MemberChange) (moved int64, err error) {
-	run := func(q pair, rows string) error {
+	run := func(q pair, rows any) error {
 		n, err := t.exec(ctx, q.on(t.kind()), group, rows)
 		moved += n
 		return err
 	}
 	if c.ReplaceAll {
-		ids, err := idsOf(c.Add)
+		ids, err := textsOn(t.kind(), idsOf(c.Add))
 		if err == nil {
 			err = run(keepMembers, ids)
 		}
@@ -160,7 +168,7 @@ func moveMembers(ctx context.Context, t tx, group string, c MemberChange) (moved
 		}
 	} else {
 		for some := range slices.Chunk(c.Remove, memberChunk) {
-			ids, err := idsOf(some)
+			ids, err := textsOn(t.kind(), idsOf(some))
 			if err == nil {
 				err = run(removeMembers, ids)
 			}
@@ -354,15 +362,11 @@ func (s *Store) Missing(ctx context.Context, connector, kind string, ids []strin
 	for _, q := range questions {
 		have := make(map[string]bool, len(missing))
 		for some := range slices.Chunk(missing, memberChunk) {
-			var list any = some
-			if s.Kind() == SQLite {
-				text, err := json.Marshal(some)
-				if err != nil {
-					return nil, err
-				}
-				list = string(text)
+			list, err := textsOn(s.Kind(), some)
+			if err != nil {
+				return nil, err
 			}
-			err := s.db.query(ctx, func(row scanner) error {
+			err = s.db.query(ctx, func(row scanner) error {
 				var id string
 				err := row.Scan(&id)
 				have[id] = true

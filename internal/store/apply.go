@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -25,10 +26,10 @@ func (s *Store) ApplyPeople(ctx context.Context, connector string, writes []acco
 	}
 	var results []account.PersonResult
 	var err error
-	if s.Kind() == PostgreSQL && !slices.ContainsFunc(writes, func(w account.PersonWrite) bool { return w.New == nil }) {
-		results, err = s.createAll(ctx, writes)
-	} else {
+	if slices.ContainsFunc(writes, func(w account.PersonWrite) bool { return w.New == nil }) {
 		results, err = s.applyAll(ctx, connector, writes)
+	} else {
+		results, err = s.createAll(ctx, writes, s.arriveAll)
 	}
 	if err != nil {
 		return slices.Repeat([]account.PersonResult{{Err: fmt.Errorf("apply people: %w", err)}}, len(writes))
@@ -36,9 +37,18 @@ func (s *Store) ApplyPeople(ctx context.Context, connector string, writes []acco
 	return results
 }
 
-// createAll creates people by one statement, and those that did not come to be by it one by one, which tells why. It does not
-// so much as begin when somebody may have to be left out: then all come to be by the statement, or each by itself.
-func (s *Store) createAll(ctx context.Context, writes []account.PersonWrite) ([]account.PersonResult, error) {
+// ImportPeople creates any number of people in one commit, as ApplyPeople does, by COPY and a merge of sets on PostgreSQL.
+// Some thousands at once are best.
+func (s *Store) ImportPeople(ctx context.Context, writes []account.PersonWrite) ([]account.PersonResult, error) {
+	if s.Kind() == PostgreSQL {
+		return s.createAll(ctx, writes, s.arriveByCopy)
+	}
+	return s.createAll(ctx, writes, s.arriveAll)
+}
+
+// createAll creates people together, and those that did not come to be so one by one, which tells why. When somebody may have
+// to be left out all come to be together, or each by itself.
+func (s *Store) createAll(ctx context.Context, writes []account.PersonWrite, arrive func(ctx context.Context, all []newcomer, passOver bool) (map[string]bool, error)) ([]account.PersonResult, error) {
 	results := make([]account.PersonResult, len(writes))
 	limited := slices.ContainsFunc(writes, func(w account.PersonWrite) bool { return w.FailOn > 0 })
 	var all []newcomer
@@ -53,7 +63,7 @@ func (s *Store) createAll(ctx context.Context, writes []account.PersonWrite) ([]
 	there := map[string]bool{}
 	if len(all) > 0 && !(limited && len(all) < len(writes)) {
 		var err error
-		if there, err = s.arriveAll(ctx, all, !limited); err != nil && (errors.Is(err, ErrUnknown) || fault.Is(err, fault.Unavailable)) {
+		if there, err = arrive(ctx, all, !limited); err != nil && (errors.Is(err, ErrUnknown) || fault.Is(err, fault.Unavailable)) {
 			return nil, err
 		}
 	}
@@ -75,31 +85,102 @@ func (s *Store) createAll(ctx context.Context, writes []account.PersonWrite) ([]
 	return results, nil
 }
 
-// arriveAll writes newcomers by one statement and returns the ids of those it wrote.
-func (s *Store) arriveAll(ctx context.Context, all []newcomer, passOver bool) (there map[string]bool, err error) {
-	// In order of name, the first of a name first: batches of the same people wait for one another and do not deadlock.
-	sorted := slices.SortedStableFunc(slices.Values(all), func(a, b newcomer) int { return strings.Compare(a.name(), b.name()) })
-	sql, args := insertAll(sorted, passOver)
-	err = s.db.statement(ctx, func(t tx) error {
+// arriveByCopy is arriveAll for very many, on PostgreSQL.
+func (s *Store) arriveByCopy(ctx context.Context, all []newcomer, passOver bool) (there map[string]bool, err error) {
+	sorted := inOrder(all)
+	work := workOf(sorted)
+	err = s.db.write(ctx, func(t tx) error {
 		there = map[string]bool{}
-		return t.query(ctx, func(row scanner) error {
-			var id string
-			err := row.Scan(&id)
-			there[id] = true
-			return err
-		}, sql, args...)
+		for i, table := range newcomerTables {
+			if _, err := t.exec(ctx, table.makeStage()); err != nil {
+				return err
+			}
+			rows, whose := rowsIn(sorted, i)
+			if err := t.(*postgresTx).copyIn(ctx, table.stage(), table.names(), rows, whose); err != nil {
+				return err
+			}
+		}
+		w := work.postgres(`w.whose IN (SELECT id FROM fresh)`)
+		sql := writeAll(passOver, func(i int, condition string) string {
+			return newcomerTables[i].insertFrom(newcomerTables[i].stage()+" v", condition)
+		})
+		return readIDs(ctx, t, there, sql+", work_too AS ("+w.sql+") SELECT id FROM fresh", w.args...)
 	})
+	return s.arrived(there, work, err)
+}
+
+// inOrder sorts newcomers by name, the first of a name first: batches of the same people wait for one another and do not
+// deadlock.
+func inOrder(all []newcomer) []newcomer {
+	return slices.SortedStableFunc(slices.Values(all), func(a, b newcomer) int { return strings.Compare(a.name(), b.name()) })
+}
+
+func readIDs(ctx context.Context, t tx, into map[string]bool, sql string, args ...any) error {
+	return t.query(ctx, func(row scanner) error {
+		var id string
+		err := row.Scan(&id)
+		into[id] = true
+		return err
+	}, sql, args...)
+}
+
+func (s *Store) arrived(there map[string]bool, work workRows, err error) (map[string]bool, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, n := range all {
-		if len(n.work.ids) > 0 {
-			s.hint()
-			break
-		}
+	if len(work.ids) > 0 {
+		s.hint()
 	}
 	return there, nil
 }
+
+// arriveAll writes newcomers in one commit, on PostgreSQL by one statement, and returns the ids of those it wrote. Whoever is
+// there already is passed over, or ends it with nothing written.
+func (s *Store) arriveAll(ctx context.Context, all []newcomer, passOver bool) (there map[string]bool, err error) {
+	if s.Kind() == PostgreSQL {
+		sql, args := insertAll(inOrder(all), passOver)
+		err = s.db.statement(ctx, func(t tx) error {
+			there = map[string]bool{}
+			return readIDs(ctx, t, there, sql, args...)
+		})
+		return s.arrived(there, workOf(all), err)
+	}
+	for some := range slices.Chunk(all, sqliteChunk) {
+		if !passOver {
+			some = all
+		}
+		done := map[string]bool{}
+		err := s.db.write(ctx, func(t tx) error {
+			clear(done)
+			for _, n := range some {
+				failed, err := t.apart(ctx, func() error { return n.insert(ctx, t) })
+				switch {
+				case err != nil:
+					return err
+				case failed == nil:
+					done[n.id] = true
+				case !passOver:
+					return failed
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return there, err
+		}
+		if there == nil {
+			there = map[string]bool{}
+		}
+		maps.Copy(there, done)
+		if !passOver {
+			break
+		}
+	}
+	return s.arrived(there, workOf(all), nil)
+}
+
+// sqliteChunk is how many newcomers share a commit on SQLite, whose one writer others wait for.
+const sqliteChunk = 500
 
 // applyAll does writes in one transaction, each in a savepoint.
 func (s *Store) applyAll(ctx context.Context, connector string, writes []account.PersonWrite) (results []account.PersonResult, err error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/regain-id/regain/internal/account"
@@ -130,38 +131,49 @@ const created = `v.whose IN (SELECT id FROM fresh)`
 // insertAll is the one statement of PostgreSQL that writes newcomers, and returns the ids of those it wrote. It fails on the
 // first who is there already, or passes over them.
 func insertAll(all []newcomer, passOver bool) (string, []any) {
-	var b strings.Builder
 	var args []any
-	for i, table := range newcomerTables {
-		var rows [][]any
-		var whose []string
-		for _, n := range all {
-			for _, row := range n.rows[i] {
-				rows, whose = append(rows, row), append(whose, n.id)
-			}
-		}
-		name, condition := ", with"+fmt.Sprint(i), created
-		if i == 0 {
-			name, condition = "WITH fresh", "TRUE"
-		}
-		b.WriteString(name + " AS (" + shift(table.insertMany(condition), len(args)))
-		args = append(args, table.arrays(rows, whose)...)
+	sql := writeAll(passOver, func(i int, condition string) string {
+		rows, whose := rowsIn(all, i)
+		sql := shift(newcomerTables[i].insertMany(condition), len(args))
+		args = append(args, newcomerTables[i].arrays(rows, whose)...)
+		return sql
+	})
+	w := workOf(all).postgres(`w.whose IN (SELECT id FROM fresh)`)
+	return sql + ", work_too AS (" + shift(w.sql, len(args)) + ") SELECT id FROM fresh", append(args, w.args...)
+}
+
+// writeAll joins the statements that insert newcomers into each table, from wherever they are.
+func writeAll(passOver bool, insert func(table int, condition string) string) string {
+	var b strings.Builder
+	for i := range newcomerTables {
 		if i > 0 {
-			b.WriteString(")")
+			b.WriteString(", with" + strconv.Itoa(i) + " AS (" + insert(i, created) + ")")
 			continue
 		}
+		b.WriteString("WITH fresh AS (" + insert(i, "TRUE"))
 		if passOver {
 			b.WriteString(" ON CONFLICT DO NOTHING")
 		}
 		b.WriteString(" RETURNING id)")
 	}
-	var work workRows
+	return b.String()
+}
+
+// rowsIn are the rows of newcomers in a table, and whose each is.
+func rowsIn(all []newcomer, table int) (rows [][]any, whose []string) {
+	for _, n := range all {
+		for _, row := range n.rows[table] {
+			rows, whose = append(rows, row), append(whose, n.id)
+		}
+	}
+	return rows, whose
+}
+
+func workOf(all []newcomer) (work workRows) {
 	for _, n := range all {
 		work.join(n.work, n.id)
 	}
-	w := work.postgres(`w.whose IN (SELECT id FROM fresh)`)
-	b.WriteString(", work_too AS (" + shift(w.sql, len(args)) + ") SELECT id FROM fresh")
-	return b.String(), append(args, w.args...)
+	return work
 }
 
 // CreatePerson inserts a person with their key, methods and events in one commit, which is one round trip to PostgreSQL. It

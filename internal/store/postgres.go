@@ -155,6 +155,19 @@ func (t *postgresTx) lock(table lockable) string {
 	return " FOR UPDATE"
 }
 
+// copyIn writes rows by COPY, each with the text of its own that belongs to it.
+func (t *postgresTx) copyIn(ctx context.Context, name string, columns []string, rows [][]any, whose []string) error {
+	i := 0
+	_, err := t.conn.(pgx.Tx).CopyFrom(ctx, pgx.Identifier{name}, append(columns, "whose"), pgx.CopyFromFunc(func() ([]any, error) {
+		if i == len(rows) {
+			return nil, nil
+		}
+		i++
+		return append(rows[i-1], whose[i-1]), nil
+	}))
+	return err
+}
+
 func (t *postgresTx) apart(ctx context.Context, fn func() error) (failed, err error) {
 	failed, err = apart(ctx, t, &t.lockOrder, brokenOff, fn)
 	return postgresFault(failed, false), err

@@ -45,11 +45,31 @@ func (t table) insertOne() string {
 // condition knows as v.whose. Its text does not depend on how many rows there are.
 func (t table) insertMany(condition string) string {
 	arrays := make([]string, 0, len(t.columns)+1)
-	for i, c := range append(t.columns[:len(t.columns):len(t.columns)], column{"whose", "text"}) {
+	for i, c := range append(t.columns[:len(t.columns):len(t.columns)], whose) {
 		arrays = append(arrays, "$"+strconv.Itoa(i+1)+"::"+c.kind+"[]")
 	}
 	names := strings.Join(t.names(), ", ")
-	return `INSERT INTO ` + t.name + ` (` + names + `) SELECT ` + names + ` FROM unnest(` + strings.Join(arrays, ", ") + `) AS v (` + names + `, whose) WHERE ` + condition
+	return t.insertFrom(`unnest(`+strings.Join(arrays, ", ")+`) AS v (`+names+`, whose)`, condition)
+}
+
+// whose is the column beside those of a table.
+var whose = column{"whose", "text"}
+
+func (t table) insertFrom(source, condition string) string {
+	names := strings.Join(t.names(), ", ")
+	return `INSERT INTO ` + t.name + ` (` + names + `) SELECT ` + names + ` FROM ` + source + ` WHERE ` + condition
+}
+
+// stage is the table rows are copied to before they are merged.
+func (t table) stage() string { return "stage_" + t.name }
+
+// makeStage is the statement that makes it for one transaction. It has no index and no condition, and is not logged.
+func (t table) makeStage() string {
+	columns := make([]string, 0, len(t.columns)+1)
+	for _, c := range append(t.columns[:len(t.columns):len(t.columns)], whose) {
+		columns = append(columns, c.name+" "+c.kind)
+	}
+	return `CREATE TEMP TABLE ` + t.stage() + ` (` + strings.Join(columns, ", ") + `) ON COMMIT DROP`
 }
 
 // arrays are the arguments of insertMany: one array a column, and whose.

@@ -76,7 +76,7 @@ func TestEveryChangeOfTheCommandLineIsRecordedWithOldAndNew(t *testing.T) {
 		c, err := s.ConnectorByName(t.Context(), "hr")
 		must(err)
 		want = []string{
-			`connector.created {"groups":false,"name":"hr","preset":"standard","rate":0,"read_only":false,"roles":true,"tokens":"` + c.Tokens[0].ID + `","trust":"one","uses":"users,groups,methods"}`,
+			`connector.created {"groups":false,"name":"hr","preset":"standard","rate":0,"read_only":false,"roles":true,"set_password":false,"tokens":"` + c.Tokens[0].ID + `","trust":"one","uses":"users,groups,methods"}`,
 			`connector.changed {"name":"hr","roles":[true,false]}`,
 		}
 		if got := logged(t, s, c.ID); !slices.Equal(got, want) {

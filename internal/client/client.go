@@ -60,6 +60,8 @@ type Connector struct {
 	Uses    []Use // what it may use, each once; none: everything
 	// ReadOnly connectors may look and change nothing.
 	ReadOnly bool
+	// SetPassword connectors hand the passwords they bring to the directory; those of others are dropped when they arrive.
+	SetPassword bool
 	// Rate is how many requests a second one process takes of it; 0: DefaultRate.
 	Rate    int
 	Tokens  []Token
@@ -164,7 +166,7 @@ type setting struct {
 
 func (c *Connector) settings() []setting {
 	return []setting{{"name", c.Name}, {"trust", string(c.Trust)}, {"preset", string(c.Preset)}, {"groups", c.Groups}, {"roles", c.Roles},
-		{"uses", c.UsesText()}, {"read_only", c.ReadOnly}, {"rate", c.Rate}}
+		{"uses", c.UsesText()}, {"read_only", c.ReadOnly}, {"set_password", c.SetPassword}, {"rate", c.Rate}}
 }
 
 // UsesText is what the connector may use, in words with a comma between.

@@ -62,10 +62,10 @@ func TestAChangeTellsOldAndNewAndNoSecret(t *testing.T) {
 	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 	was := Connector{ID: "c", Name: "hr", Trust: TrustOne, Preset: PresetEntra, Tokens: []Token{{ID: "t", Hash: []byte("S3CRET")}}}
 	c := was
-	c.Trust, c.Uses, c.ReadOnly, c.Rate = TrustAll, []Use{UseGroups, UseUsers}, true, 7
+	c.Trust, c.Uses, c.ReadOnly, c.SetPassword, c.Rate = TrustAll, []Use{UseGroups, UseUsers}, true, true, 7
 	c.Tokens = []Token{{ID: "t", Hash: []byte("S3CRET"), Expires: now}}
 	data, err := c.Changed(&was, "cli:x", now).DataJSON()
-	want := `{"name":"hr","rate":[0,7],"read_only":[false,true],"tokens":["t","t until 2026-11-22T12:00:00Z"],"trust":["one","all"],"uses":["users,groups,methods","users,groups"]}`
+	want := `{"name":"hr","rate":[0,7],"read_only":[false,true],"set_password":[false,true],"tokens":["t","t until 2026-11-22T12:00:00Z"],"trust":["one","all"],"uses":["users,groups,methods","users,groups"]}`
 	if string(data) != want || err != nil {
 		t.Errorf("got  %s\nwant %s, %v", data, want, err)
 	}

@@ -18,7 +18,7 @@ import (
 )
 
 // selectConnectors reads connectors with their tokens in one statement, a row for each token.
-const selectConnectors = `SELECT c.id, c.version, c.name, c.trust, c.preset, c.groups, c.roles, c.uses, c.read_only, c.rate, c.created, c.updated, c.last,
+const selectConnectors = `SELECT c.id, c.version, c.name, c.trust, c.preset, c.groups, c.roles, c.uses, c.read_only, c.set_password, c.rate, c.created, c.updated, c.last,
 	coalesce(t.id, ''), t.hash, coalesce(t.created, 0), coalesce(t.expires, 0)
 	FROM connectors c LEFT JOIN connector_tokens t ON t.connector = c.id `
 
@@ -31,7 +31,7 @@ func (s *Store) connectors(ctx context.Context, r reader, where string, args ...
 		var k client.Token
 		var created, updated, last, made, expires int64
 		var uses string
-		if err := row.Scan(&c.ID, &c.Version, &c.Name, &c.Trust, &c.Preset, &c.Groups, &c.Roles, &uses, &c.ReadOnly, &c.Rate, &created, &updated, &last, &k.ID, &k.Hash, &made, &expires); err != nil {
+		if err := row.Scan(&c.ID, &c.Version, &c.Name, &c.Trust, &c.Preset, &c.Groups, &c.Roles, &uses, &c.ReadOnly, &c.SetPassword, &c.Rate, &created, &updated, &last, &k.ID, &k.Hash, &made, &expires); err != nil {
 			return err
 		}
 		if n := len(all); n == 0 || all[n-1].ID != c.ID {
@@ -98,9 +98,9 @@ func (s *Store) CreateConnector(ctx context.Context, c *client.Connector, events
 		with = append(with, addToken(c.ID, c.Tokens[i]))
 	}
 	hit, err := s.commit(ctx, change{
-		first: statement(`INSERT INTO connectors (id, version, name, trust, preset, groups, roles, uses, read_only, rate, created, updated, last)
-			VALUES ($1, 1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT DO NOTHING`, c.ID, c.Name, string(c.Trust), string(c.Preset), c.Groups, c.Roles,
-			joinWords(c.Uses), c.ReadOnly, c.Rate, micros(c.Created), micros(c.Updated), micros(c.Last)),
+		first: statement(`INSERT INTO connectors (id, version, name, trust, preset, groups, roles, uses, read_only, set_password, rate, created, updated, last)
+			VALUES ($1, 1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT DO NOTHING`, c.ID, c.Name, string(c.Trust), string(c.Preset), c.Groups, c.Roles,
+			joinWords(c.Uses), c.ReadOnly, c.SetPassword, c.Rate, micros(c.Created), micros(c.Updated), micros(c.Last)),
 		with: with, events: events,
 	})
 	if err == nil && !hit {
@@ -166,9 +166,10 @@ func (s *Store) UpdateConnector(ctx context.Context, id string, fn func(*client.
 					with = append(with, addToken(a.ID, *k))
 				}
 			}
-			first := statement(`UPDATE connectors SET version = version + 1, name = $3, trust = $4, preset = $5, groups = $6, roles = $7, uses = $8, read_only = $9, rate = $10,
-					created = $11, updated = $12
-				WHERE id = $1 AND version = $2`, a.ID, a.Version, a.Name, string(a.Trust), string(a.Preset), a.Groups, a.Roles, joinWords(a.Uses), a.ReadOnly, a.Rate, micros(a.Created), micros(a.Updated))
+			first := statement(`UPDATE connectors SET version = version + 1, name = $3, trust = $4, preset = $5, groups = $6, roles = $7, uses = $8, read_only = $9, set_password = $10,
+					rate = $11, created = $12, updated = $13
+				WHERE id = $1 AND version = $2`, a.ID, a.Version, a.Name, string(a.Trust), string(a.Preset), a.Groups, a.Roles, joinWords(a.Uses),
+				a.ReadOnly, a.SetPassword, a.Rate, micros(a.Created), micros(a.Updated))
 			result = a
 			result.Version++
 			return change{first: first, with: with}, nil

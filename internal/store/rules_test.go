@@ -17,7 +17,7 @@ import (
 )
 
 func connector(name string, tokens ...string) *client.Connector {
-	c := &client.Connector{Name: name, Trust: client.TrustOne, Preset: client.PresetEntra, Uses: []client.Use{client.UseMethods, client.UseUsers}, ReadOnly: true, Rate: 25, Created: noon, Updated: noon}
+	c := &client.Connector{Name: name, Trust: client.TrustOne, Preset: client.PresetEntra, Uses: []client.Use{client.UseMethods, client.UseUsers}, ReadOnly: true, SetPassword: true, Rate: 25, Created: noon, Updated: noon}
 	for _, k := range tokens {
 		c.Tokens = append(c.Tokens, client.Token{Hash: []byte(k), Created: noon, Expires: noon.Add(24 * time.Hour)})
 	}

@@ -64,9 +64,9 @@ type schemaDoc struct {
 
 const coreURN = "urn:ietf:params:scim:schemas:core:2.0:"
 
-// describe makes what the discovery endpoints say of some types, to a client that may write or not.
-func (s *Server) describe(types []*resourceType, readOnly bool) discovery {
-	d := discovery{config: s.describeService(readOnly)}
+// describe makes what the discovery endpoints say of some types, to a client that may write or not, and set passwords or not.
+func (s *Server) describe(types []*resourceType, readOnly, passwords bool) discovery {
+	d := discovery{config: s.describeService(readOnly, passwords)}
 	for _, t := range types {
 		doc := typeDoc{Schemas: []string{coreURN + "ResourceType"}, ID: t.ResourceType.Name, Name: t.ResourceType.Name,
 			Description: t.Description, Endpoint: t.Endpoint, Schema: t.Core.ID,
@@ -87,7 +87,7 @@ func (d *discovery) addSchema(s *Server, c *schema.Schema) {
 
 // describeService makes ServiceProviderConfig (RFC 7643 §5). The limits of bulk and filter are always there: some clients
 // fail to read the document without them and then switch PATCH off.
-func (s *Server) describeService(readOnly bool) any {
+func (s *Server) describeService(readOnly, passwords bool) any {
 	type supported struct {
 		Supported bool `json:"supported"`
 	}
@@ -97,7 +97,7 @@ func (s *Server) describeService(readOnly bool) any {
 		"patch":          supported{!readOnly},
 		"bulk":           m{"supported": !readOnly, "maxOperations": s.cfg.Limits.BulkMaxOps, "maxPayloadSize": s.cfg.Limits.BulkMaxBytes},
 		"filter":         m{"supported": true, "maxResults": s.cfg.Limits.MaxResults},
-		"changePassword": supported{s.cfg.ChangePassword},
+		"changePassword": supported{passwords && !readOnly},
 		"sort":           supported{true},
 		"etag":           supported{true},
 		"pagination": m{"cursor": true, "index": true, "defaultPaginationMethod": "index", "defaultPageSize": s.cfg.Limits.DefaultResults,
@@ -114,7 +114,7 @@ func (s *Server) describeService(readOnly bool) any {
 
 // described is what the principal may know of: what it may use.
 func (q request) described() discovery {
-	if q.p.Types == nil && !q.p.ReadOnly {
+	if q.p.Types == nil && !q.p.ReadOnly && !q.p.ChangePassword {
 		return q.s.disc
 	}
 	var types []*resourceType
@@ -123,7 +123,7 @@ func (q request) described() discovery {
 			types = append(types, t)
 		}
 	}
-	return q.s.describe(types, q.p.ReadOnly)
+	return q.s.describe(types, q.p.ReadOnly, q.p.ChangePassword || q.s.cfg.ChangePassword)
 }
 
 // discover answers the discovery endpoints, by list and by id.

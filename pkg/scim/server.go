@@ -179,7 +179,7 @@ func NewServer(cfg Config) (*Server, error) {
 	if s.seal, err = sealer(cfg.Cursor.Key); err != nil {
 		return nil, err
 	}
-	s.disc = s.describe(s.types, false)
+	s.disc = s.describe(s.types, false, s.cfg.ChangePassword)
 	return s, nil
 }
 

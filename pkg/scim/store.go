@@ -195,5 +195,8 @@ type Principal struct {
 	Compat   Compat   // the zero value is strict
 	ReadOnly bool     // only GET and search; discovery then says that PATCH is not supported
 	Types    []string // names of the resource types it may use, and hears of by discovery; nil: all
-	Data     any      // whatever the application wants its stores to know, see Binder
+	// ChangePassword is shown in ServiceProviderConfig, as Config.ChangePassword is for everybody: whether a "password" this
+	// principal sends has an effect.
+	ChangePassword bool
+	Data           any // whatever the application wants its stores to know, see Binder
 }

@@ -99,6 +99,7 @@ type Server struct {
 	languages []string
 	pool      *work.Pool
 	health    *health
+	scim      *provision.Handler
 }
 
 // New wires a server. The caller closes it.
@@ -167,14 +168,14 @@ func (srv *Server) wire(ctx context.Context) error {
 	if err := srv.mountPeople(); err != nil {
 		return err
 	}
-	scim, err := provision.New(provision.Config{
+	srv.scim, err = provision.New(provision.Config{
 		Store: srv.Store, Policies: srv.Store, Base: s.Base, Corporate: s.Corporate, Region: s.Region, Now: s.Now, Log: s.Log,
 		Hash: srv.Store.DestinationHash, CursorKey: s.Ring.Hash("scim-cursor"),
 	})
 	if err != nil {
 		return err
 	}
-	srv.Site.Mount("/scim/v2", scim)
+	srv.Site.Mount("/scim/v2", srv.scim)
 	srv.Site.Mount("/ssf/", srv.Signal.HTTP())
 	srv.Site.Mount("/.well-known/ssf-configuration", srv.Signal.WellKnown())
 	srv.health = &health{store: srv.Store.Store, now: s.Now}
@@ -322,6 +323,7 @@ func (srv *Server) Close(ctx context.Context) error {
 	for _, d := range srv.setup.Directories {
 		err = errors.Join(err, d.Adapter.Close())
 	}
+	srv.scim.Settle()
 	return errors.Join(err, srv.Store.Close())
 }
 

@@ -63,11 +63,15 @@ type Connector struct {
 	// SetPassword connectors hand the passwords they bring to the directory; those of others are dropped when they arrive.
 	SetPassword bool
 	// Rate is how many requests a second one process takes of it; 0: DefaultRate.
-	Rate    int
-	Tokens  []Token
-	Created time.Time
-	Updated time.Time
-	Last    time.Time // last request, kept to the minute
+	Rate int
+	// Switches bend to it, or do not, whatever its preset says of them; none: as the preset says.
+	Switches map[string]bool
+	Tokens   []Token
+	Keys     []PublicKey // that it signs assertions with, in place of a token of its own; at most MaxTokens
+	JWKS     string      // where it publishes them, instead of Keys
+	Created  time.Time
+	Updated  time.Time
+	Last     time.Time // last request, kept to the minute
 }
 
 // Token is one live bearer token of a connector. Hash is SHA-256 of the token (256 random bits).
@@ -138,7 +142,9 @@ func (c *Connector) AddToken(k Token, until, now time.Time) {
 func (c *Connector) Made(actor string, now time.Time) event.Event {
 	e := event.New(now, event.ConnectorCreated, actor, "", c.ID, event.Success).With("tokens", tokensText(c.Tokens))
 	for _, s := range c.settings() {
-		e = e.With(s.name, s.value)
+		if s.value != "" {
+			e = e.With(s.name, s.value)
+		}
 	}
 	return e
 }
@@ -166,7 +172,8 @@ type setting struct {
 
 func (c *Connector) settings() []setting {
 	return []setting{{"name", c.Name}, {"trust", string(c.Trust)}, {"preset", string(c.Preset)}, {"groups", c.Groups}, {"roles", c.Roles},
-		{"uses", c.UsesText()}, {"read_only", c.ReadOnly}, {"set_password", c.SetPassword}, {"rate", c.Rate}}
+		{"uses", c.UsesText()}, {"read_only", c.ReadOnly}, {"set_password", c.SetPassword}, {"rate", c.Rate},
+		{"switches", c.SwitchesText()}, {"keys", keysText(c.Keys)}, {"jwks", c.JWKS}}
 }
 
 // UsesText is what the connector may use, in words with a comma between.
@@ -178,6 +185,15 @@ func (c *Connector) UsesText() string {
 		}
 	}
 	return strings.Join(words, ",")
+}
+
+// keysText tells keys by their ids and when they end.
+func keysText(all []PublicKey) string {
+	words := make([]Token, len(all))
+	for i, k := range all {
+		words[i] = Token{ID: k.ID, Expires: k.Expires}
+	}
+	return tokensText(words)
 }
 
 // tokensText tells tokens by their ids and when they end.
@@ -223,5 +239,5 @@ func (c *Connector) Check() error {
 	if len(c.Tokens) > MaxTokens {
 		return fmt.Errorf("%d tokens: at most %d live at a time", len(c.Tokens), MaxTokens)
 	}
-	return nil
+	return c.checkAccess()
 }

@@ -1,7 +1,6 @@
 package provision
 
 import (
-	"context"
 	"encoding/hex"
 	"fmt"
 	"log/slog"
@@ -15,9 +14,6 @@ import (
 	"github.com/regain-id/regain/pkg/scim"
 	"github.com/regain-id/regain/pkg/scim/schema"
 )
-
-// touchEvery is how exactly the last use of a connector is kept.
-const touchEvery = time.Minute
 
 // guard finds out which connector calls, and how often it may. Failures are limited in this process: they cost a look at the database each. Who
 // was let in lately is not kept out by others' failures.
@@ -82,13 +78,27 @@ func (g *guard) authenticate(r *http.Request) (*scim.Principal, error) {
 			return nil, tooMany(c.PerSecond(), wait)
 		}
 	}
-	compat, ok := schema.Preset(string(c.Preset))
-	if !ok {
-		return nil, fmt.Errorf("connector %s: no preset %q", c.Name, c.Preset)
+	compat, err := compatOf(c)
+	if err != nil {
+		return nil, err
 	}
 	g.let(hash, admission{now, c.ID, c.PerSecond()})
-	g.touch(r.Context(), c, now)
 	return &scim.Principal{Subject: "connector:" + c.ID, Compat: compat, ReadOnly: c.ReadOnly, Types: typesOf(c), Data: c}, nil
+}
+
+// compatOf is how far the server bends to a connector: as its preset says, and its switches otherwise. A switch that a later
+// version had and this one does not know is passed over, so that a step back to an older program keeps nobody out.
+func compatOf(c *client.Connector) (schema.Compat, error) {
+	compat, ok := schema.Preset(string(c.Preset))
+	if !ok {
+		return compat, fmt.Errorf("connector %s: no preset %q", c.Name, c.Preset)
+	}
+	for name, on := range c.Switches {
+		if s, ok := schema.SwitchNamed(name); ok {
+			compat = s.Set(compat, on)
+		}
+	}
+	return compat, nil
 }
 
 // typesOf names the resource types a connector may use; nil for all.
@@ -164,14 +174,4 @@ func (g *guard) let(hash []byte, a admission) {
 		g.accepted = map[string]admission{}
 	}
 	g.accepted[hex.EncodeToString(hash)] = a
-}
-
-// touch notes the use. That it could not be noted is no reason to turn the request away.
-func (g *guard) touch(ctx context.Context, c *client.Connector, now time.Time) {
-	if now.Sub(c.Last) < touchEvery {
-		return
-	}
-	if err := g.store.TouchConnector(ctx, c.ID, now); err != nil {
-		g.log.WarnContext(ctx, "use of a connector not noted", "connector", c.Name, "err", err)
-	}
 }

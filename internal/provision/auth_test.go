@@ -133,27 +133,3 @@ func TestFailuresAreLimitedAndLockNobodyOut(t *testing.T) {
 		t.Errorf("with the database down: %v", err)
 	}
 }
-
-func TestTheLastUseIsNotedOnceAMinute(t *testing.T) {
-	on(t, func(b *bench) {
-		c := b.connector("idp", client.TrustOne, client.PresetStandard)
-		last := func() time.Time {
-			got, err := b.store.ConnectorByName(b.Context(), "idp")
-			if err != nil || got == nil {
-				b.Fatal(err)
-			}
-			return got.Last
-		}
-		c.want(200, "GET", "/Users", "")
-		b.now = b.now.Add(59 * time.Second)
-		c.want(200, "GET", "/Users", "")
-		if !last().Equal(noon) {
-			b.Errorf("last use %v, want %v", last(), noon)
-		}
-		b.now = b.now.Add(time.Second)
-		c.want(200, "GET", "/Users", "")
-		if !last().Equal(b.now) {
-			b.Errorf("last use %v, want %v", last(), b.now)
-		}
-	})
-}

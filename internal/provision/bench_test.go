@@ -37,6 +37,7 @@ type bench struct {
 	srv    *httptest.Server
 	conf   Config
 	url    string // of the database
+	settle func() // waits for what is written beside the requests
 }
 
 // on runs a test on both engines.
@@ -59,6 +60,8 @@ func newBench(t *testing.T, kind store.Kind) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
+	b.settle = h.Settle
+	t.Cleanup(h.Settle)
 	b.srv = httptest.NewServer(h)
 	t.Cleanup(b.srv.Close)
 	return b

@@ -78,7 +78,10 @@ type Methods interface {
 type Connectors interface {
 	// ConnectorByToken returns nil when no live token has that hash.
 	ConnectorByToken(ctx context.Context, hash []byte, now time.Time) (*client.Connector, error)
-	TouchConnector(ctx context.Context, id string, now time.Time) error
+	// TokenOwner returns the id of the connector that a token is or was of, while that is known; "" when it is not.
+	TokenOwner(ctx context.Context, hash []byte) (string, error)
+	// NoteHeard writes down the last request of a connector, and with bad that it failed; connector "" is nobody's.
+	NoteHeard(ctx context.Context, connector, what string, status int, bad bool, now time.Time) error
 }
 
 // Roles knows which groups make people staff.

@@ -8,6 +8,7 @@
 //	recoveryEmail … → method          contacts.go  what a connector may write, normalised
 //	method → held, shared, told       holds.go     when a new way counts, and who hears of it
 //	users, groups, methods, reading   uses.go      what a connector may do at all
+//	the light in the console          heard.go     what was last heard of a connector
 //	groups that make people staff     staff.go     only from connectors that are trusted for it
 //
 // A connector sees what it brought and nothing else: another's resource is not there, in any verb, reference or list.
@@ -67,9 +68,18 @@ type service struct {
 	refused refusals
 }
 
-// New returns the handler of Base + "/scim/v2". It is safe for concurrent use and may be mounted with or without that path
-// taken off.
-func New(c Config) (http.Handler, error) {
+// Handler answers below Base + "/scim/v2". It is safe for concurrent use and may be mounted with or without that path taken
+// off.
+type Handler struct {
+	http.Handler
+	heard *recorder
+}
+
+// Settle waits until what was heard of connectors is written down, before their store is closed.
+func (h *Handler) Settle() { h.heard.busy.Wait() }
+
+// New returns the handler, or says what is missing.
+func New(c Config) (*Handler, error) {
 	var missing []error
 	for name, there := range map[string]bool{"store": c.Store != nil, "policies": c.Policies != nil, "now": c.Now != nil, "log": c.Log != nil, "hash": c.Hash != nil} {
 		if !there {
@@ -83,10 +93,15 @@ func New(c Config) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	return scim.NewServer(scim.Config{
-		BaseURL: s.base, Auth: (&guard{store: c.Store, now: c.Now, log: c.Log}).authenticate, Log: c.Log, Types: s.types(),
+	heard := &recorder{store: c.Store, now: c.Now, log: c.Log}
+	engine, err := scim.NewServer(scim.Config{
+		BaseURL: s.base, Auth: (&guard{store: c.Store, now: c.Now, log: c.Log}).authenticate, Done: heard.done, Log: c.Log, Types: s.types(),
 		Cursor: scim.CursorConfig{Key: c.CursorKey}, Now: c.Now,
 	})
+	if err != nil {
+		return nil, err
+	}
+	return &Handler{engine, heard}, nil
 }
 
 func newService(c Config) (*service, error) {

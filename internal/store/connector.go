@@ -5,10 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/regain-id/regain/internal/client"
 	"github.com/regain-id/regain/internal/event"
@@ -19,7 +19,7 @@ import (
 
 // selectConnectors reads connectors with their tokens in one statement, a row for each token.
 const selectConnectors = `SELECT c.id, c.version, c.name, c.trust, c.preset, c.groups, c.roles, c.uses, c.read_only, c.set_password, c.rate, c.created, c.updated, c.last,
-	coalesce(t.id, ''), t.hash, coalesce(t.created, 0), coalesce(t.expires, 0)
+	c.keys, c.jwks, c.switches, coalesce(t.id, ''), t.hash, coalesce(t.created, 0), coalesce(t.expires, 0)
 	FROM connectors c LEFT JOIN connector_tokens t ON t.connector = c.id `
 
 const connectorOrder = ` ORDER BY c.name, t.created, t.id`
@@ -30,11 +30,15 @@ func (s *Store) connectors(ctx context.Context, r reader, where string, args ...
 		var c client.Connector
 		var k client.Token
 		var created, updated, last, made, expires int64
-		var uses string
-		if err := row.Scan(&c.ID, &c.Version, &c.Name, &c.Trust, &c.Preset, &c.Groups, &c.Roles, &uses, &c.ReadOnly, &c.SetPassword, &c.Rate, &created, &updated, &last, &k.ID, &k.Hash, &made, &expires); err != nil {
+		var uses, keys, switches string
+		if err := row.Scan(&c.ID, &c.Version, &c.Name, &c.Trust, &c.Preset, &c.Groups, &c.Roles, &uses, &c.ReadOnly, &c.SetPassword, &c.Rate, &created, &updated, &last,
+			&keys, &c.JWKS, &switches, &k.ID, &k.Hash, &made, &expires); err != nil {
 			return err
 		}
 		if n := len(all); n == 0 || all[n-1].ID != c.ID {
+			if err := readAccess(&c, keys, switches); err != nil {
+				return fmt.Errorf("connector %s: %w", c.Name, err)
+			}
 			for u := range strings.FieldsSeq(uses) {
 				c.Uses = append(c.Uses, client.Use(u))
 			}
@@ -69,11 +73,6 @@ func (s *Store) ConnectorByName(ctx context.Context, name string) (*client.Conne
 	return s.oneConnector(ctx, s.db, `WHERE c.name = $1`, storable(name))
 }
 
-// ConnectorByToken returns the connector whose token has that hash; nil when there is none, or the token has expired.
-func (s *Store) ConnectorByToken(ctx context.Context, hash []byte, now time.Time) (*client.Connector, error) {
-	return s.oneConnector(ctx, s.db, `WHERE c.id = (SELECT connector FROM connector_tokens WHERE hash = $1 AND (expires = 0 OR expires > $2))`, hash, micros(now))
-}
-
 func addToken(connector string, k client.Token) stmt {
 	return statement(`INSERT INTO connector_tokens (hash, id, connector, created, expires) SELECT $1, $2, $3, $4, $5 WHERE {hit}`,
 		k.Hash, k.ID, connector, micros(k.Created), micros(k.Expires))
@@ -90,6 +89,10 @@ func (s *Store) CreateConnector(ctx context.Context, c *client.Connector, events
 		c.ID = newID()
 	}
 	c.Version = 1
+	keys, err := keysColumn(c.Keys)
+	if err != nil {
+		return fmt.Errorf("create connector: %w", err)
+	}
 	with := []stmt{moveGeneration()}
 	for i := range c.Tokens {
 		if c.Tokens[i].ID == "" {
@@ -98,9 +101,9 @@ func (s *Store) CreateConnector(ctx context.Context, c *client.Connector, events
 		with = append(with, addToken(c.ID, c.Tokens[i]))
 	}
 	hit, err := s.commit(ctx, change{
-		first: statement(`INSERT INTO connectors (id, version, name, trust, preset, groups, roles, uses, read_only, set_password, rate, created, updated, last)
-			VALUES ($1, 1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT DO NOTHING`, c.ID, c.Name, string(c.Trust), string(c.Preset), c.Groups, c.Roles,
-			joinWords(c.Uses), c.ReadOnly, c.SetPassword, c.Rate, micros(c.Created), micros(c.Updated), micros(c.Last)),
+		first: statement(`INSERT INTO connectors (id, version, name, trust, preset, groups, roles, uses, read_only, set_password, rate, created, updated, last, keys, jwks, switches)
+			VALUES ($1, 1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) ON CONFLICT DO NOTHING`, c.ID, c.Name, string(c.Trust), string(c.Preset), c.Groups, c.Roles,
+			joinWords(c.Uses), c.ReadOnly, c.SetPassword, c.Rate, micros(c.Created), micros(c.Updated), micros(c.Last), keys, c.JWKS, c.SwitchesText()),
 		with: with, events: events,
 	})
 	if err == nil && !hit {
@@ -129,7 +132,7 @@ func (s *Store) UpdateConnector(ctx context.Context, id string, fn func(*client.
 			}
 			result = *c
 			after := *c
-			after.Tokens, after.Uses = slices.Clone(c.Tokens), slices.Clone(c.Uses)
+			after.Tokens, after.Uses, after.Keys, after.Switches = slices.Clone(c.Tokens), slices.Clone(c.Uses), slices.Clone(c.Keys), maps.Clone(c.Switches)
 			return changing{*c, after}, nil
 		},
 		func(c *changing) ([]event.Event, error) {
@@ -166,10 +169,14 @@ func (s *Store) UpdateConnector(ctx context.Context, id string, fn func(*client.
 					with = append(with, addToken(a.ID, *k))
 				}
 			}
+			keys, err := keysColumn(a.Keys)
+			if err != nil {
+				return change{}, err
+			}
 			first := statement(`UPDATE connectors SET version = version + 1, name = $3, trust = $4, preset = $5, groups = $6, roles = $7, uses = $8, read_only = $9, set_password = $10,
-					rate = $11, created = $12, updated = $13
-				WHERE id = $1 AND version = $2`, a.ID, a.Version, a.Name, string(a.Trust), string(a.Preset), a.Groups, a.Roles, joinWords(a.Uses),
-				a.ReadOnly, a.SetPassword, a.Rate, micros(a.Created), micros(a.Updated))
+					rate = $11, created = $12, updated = $13, keys = $14, jwks = $15, switches = $16
+				WHERE id = $1 AND version = $2`, a.ID, a.Version, a.Name, string(a.Trust), string(a.Preset), a.Groups, a.Roles, joinWords(a.Uses), a.ReadOnly, a.SetPassword, a.Rate, micros(a.Created), micros(a.Updated),
+				keys, a.JWKS, a.SwitchesText())
 			result = a
 			result.Version++
 			return change{first: first, with: with}, nil
@@ -202,6 +209,15 @@ func plainConnector(c client.Connector) client.Connector {
 	for i := range c.Tokens {
 		c.Tokens[i].Created, c.Tokens[i].Expires = stored(c.Tokens[i].Created), stored(c.Tokens[i].Expires)
 	}
+	if len(c.Switches) == 0 {
+		c.Switches = nil
+	}
+	if c.Keys = slices.Clone(c.Keys); len(c.Keys) == 0 {
+		c.Keys = nil
+	}
+	for i := range c.Keys {
+		c.Keys[i].Created, c.Keys[i].Expires = stored(c.Keys[i].Created), stored(c.Keys[i].Expires)
+	}
 	return c
 }
 
@@ -214,7 +230,8 @@ func (s *Store) DeleteConnector(ctx context.Context, id string, events ...event.
 			AND NOT EXISTS (SELECT 1 FROM groups WHERE connector = $1)
 			AND NOT EXISTS (SELECT 1 FROM methods WHERE root_kind = $2 AND root_id = $1)`, id, string(method.ByConnector)),
 		with: []stmt{moveGeneration(), statement(`DELETE FROM brakes WHERE connector = $1 AND {hit}`, id),
-			statement(`DELETE FROM departures WHERE connector = $1 AND {hit}`, id)}, events: events,
+			statement(`DELETE FROM departures WHERE connector = $1 AND {hit}`, id),
+			statement(`DELETE FROM connector_heard WHERE connector = $1 AND {hit}`, id)}, events: events,
 	})
 	if err == nil && !hit {
 		c, err2 := s.oneConnector(ctx, s.db, `WHERE c.id = $1`, id)
@@ -230,15 +247,6 @@ func (s *Store) DeleteConnector(ctx context.Context, id string, events ...event.
 		return fmt.Errorf("delete connector: %w", err)
 	}
 	return nil
-}
-
-// touchEvery is how exactly the last use of a connector is kept.
-const touchEvery = time.Minute
-
-// TouchConnector notes that a connector was used, at most once a minute.
-func (s *Store) TouchConnector(ctx context.Context, id string, now time.Time) error {
-	_, err := s.hits(ctx, `UPDATE connectors SET last = $2 WHERE id = $1 AND last <= $3`, id, micros(now), micros(now.Add(-touchEvery)))
-	return err
 }
 
 // Trusts returns how far each connector is trusted. One statement, the same for everybody; see Cached.

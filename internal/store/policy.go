@@ -149,6 +149,7 @@ type Cached struct {
 	read     time.Time // when the generation was last read
 	kept     *kept
 	versions map[int64]policy.Policy
+	tokens   tokens // of connectors
 }
 
 // kept is what one generation said.
@@ -214,10 +215,13 @@ func (c *Cached) refresh(ctx context.Context) error {
 	return nil
 }
 
-func (c *Cached) current(ctx context.Context) (*kept, error) {
+func (c *Cached) current(ctx context.Context) (*kept, error) { return c.within(ctx, MaxStale) }
+
+// within returns what is kept, when the generation was looked at no longer ago than stale; else it looks first.
+func (c *Cached) within(ctx context.Context, stale time.Duration) (*kept, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.kept == nil || c.now().Sub(c.read) > MaxStale {
+	if c.kept == nil || c.now().Sub(c.read) >= stale {
 		if err := c.refresh(ctx); err != nil {
 			return nil, err
 		}

@@ -102,16 +102,39 @@ func TestChangingAConnectorRotatesItsTokensAndMovesTheGeneration(t *testing.T) {
 			t.Errorf("none: %v", err)
 		}
 		count(t, s, 1, `SELECT count(*) FROM events`)
+	})
+}
 
-		must(t, s.TouchConnector(t.Context(), c.ID, noon))
-		must(t, s.TouchConnector(t.Context(), c.ID, noon.Add(59*time.Second)))
-		if got := ok[*client.Connector](t)(s.ConnectorByName(t.Context(), "hr")); !got.Last.Equal(noon) || got.Version != 2 {
-			t.Errorf("used at %v, version %d", got.Last, got.Version)
+func TestWhatWasLastHeardOfAConnectorIsKept(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *store.Store) {
+		c := connector("hr", "one")
+		must(t, s.CreateConnector(t.Context(), c))
+		heard := func(connector string) client.LastHeard {
+			return ok[client.LastHeard](t)(s.Heard(t.Context(), connector))
 		}
-		must(t, s.TouchConnector(t.Context(), c.ID, noon.Add(time.Minute)))
-		if got := ok[*client.Connector](t)(s.ConnectorByName(t.Context(), "hr")); !got.Last.Equal(noon.Add(time.Minute)) {
-			t.Errorf("used at %v", got.Last)
+		last := func() time.Time { return ok[*client.Connector](t)(s.ConnectorByName(t.Context(), "hr")).Last }
+		generation := ok[int64](t)(s.Generation(t.Context()))
+		same(t, "nothing heard", heard(c.ID), client.LastHeard{})
+		must(t, s.NoteHeard(t.Context(), c.ID, "POST Users", 401, true, noon))
+		if !last().IsZero() {
+			t.Error("who was not let in counts as heard of")
 		}
+		must(t, s.NoteHeard(t.Context(), c.ID, "POST Users", 201, false, noon.Add(time.Minute)))
+		same(t, "heard", heard(c.ID), client.LastHeard{At: noon.Add(time.Minute), What: "POST Users", Status: 201, BadAt: noon, BadWhat: "POST Users", BadStatus: 401})
+		if !last().Equal(noon.Add(time.Minute)) {
+			t.Errorf("last %v", last())
+		}
+		must(t, s.NoteHeard(t.Context(), c.ID, "PATCH Groups", 400, true, noon.Add(2*time.Minute)))
+		must(t, s.NoteHeard(t.Context(), c.ID, "GET Users", 200, false, noon.Add(time.Minute))) // by a replica that was slower
+		same(t, "heard later", heard(c.ID), client.LastHeard{At: noon.Add(2 * time.Minute), What: "PATCH Groups", Status: 400, BadAt: noon.Add(2 * time.Minute), BadWhat: "PATCH Groups", BadStatus: 400})
+		must(t, s.NoteHeard(t.Context(), "", "unknown", 401, true, noon))
+		same(t, "nobody's", heard("").BadWhat, "unknown")
+		if now := ok[int64](t)(s.Generation(t.Context())); now != generation || ok[*client.Connector](t)(s.ConnectorByName(t.Context(), "hr")).Version != 1 {
+			t.Error("a request counts as a change of the connector")
+		}
+		must(t, s.DeleteConnector(t.Context(), c.ID))
+		must(t, s.NoteHeard(t.Context(), c.ID, "GET Users", 200, false, noon.Add(time.Hour)))
+		same(t, "after it was deleted", heard(c.ID), client.LastHeard{})
 	})
 }
 

@@ -26,6 +26,10 @@ type Config struct {
 	Limits Limits
 	Log    *slog.Logger // nil: slog.Default
 
+	// Done, when set, is told of every request as soon as its answer is ready: who made it, nil when Auth let nobody in, and the
+	// status. The answer is written after it returns, so that it must not wait.
+	Done func(r *http.Request, p *Principal, status int)
+
 	// Me says which resource /Me stands for (RFC 7644 §3.11): the name of its type and its id, which is empty for a principal
 	// that is no resource (403). An error is answered like one of a store's. Nil: /Me is answered with 501.
 	Me func(context.Context, *Principal) (typ, id string, err error)
@@ -190,7 +194,23 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Cache-Control", "private, no-cache")
 	h.Set("X-Content-Type-Options", "nosniff")
-	res, err := s.answer(w, r)
+	p, err := s.cfg.Auth(r)
+	if err == nil && p == nil {
+		err = errors.New("neither a principal nor an error from Config.Auth")
+	}
+	var res *response
+	if err == nil {
+		res, err = s.answer(w, r, p)
+	}
+	if s.cfg.Done != nil {
+		status := 0
+		if err != nil {
+			status = asError(err).Status
+		} else {
+			status = res.status
+		}
+		s.cfg.Done(r, p, status)
+	}
 	if err != nil {
 		s.refuse(w, r, err)
 		return
@@ -198,14 +218,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	res.write(w)
 }
 
-func (s *Server) answer(w http.ResponseWriter, r *http.Request) (*response, error) {
-	p, err := s.cfg.Auth(r)
-	if err == nil && p == nil {
-		err = errors.New("neither a principal nor an error from Config.Auth")
-	}
-	if err != nil {
-		return nil, err
-	}
+func (s *Server) answer(w http.ResponseWriter, r *http.Request, p *Principal) (*response, error) {
 	seg, err := s.segments(r)
 	if err != nil {
 		return nil, err

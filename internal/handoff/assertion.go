@@ -78,51 +78,56 @@ func assertedBy(assertion string) (string, error) {
 	return c.Sub, err
 }
 
-// judge checks an assertion of an app and uses it up: private_key_jwt as FAPI 2.0 and rfc7523bis want it. Its audience is
-// the issuer as one text: a list, or the address of an endpoint, could have been meant for another provider. An error that
-// is a *refusal is ours; every other one says what is wrong with the assertion.
-func (s *Service) judge(ctx context.Context, app *client.App, assertion string) error {
+// judge checks an assertion of a client and uses it up: private_key_jwt as FAPI 2.0 and rfc7523bis want it. Its audience is
+// the issuer as one text: a list, or the address of an endpoint, could have been meant for another provider. keys are those
+// the client has for a kid, which may be ""; they are asked for once the rest of the header is right. It returns the id of the
+// key. An error that is a *refusal is ours; every other one says what is wrong with the assertion.
+func (s *Service) judge(ctx context.Context, name, assertion string, keys func(kid string) ([]client.PublicKey, error)) (key string, err error) {
 	h, _, err := parts(assertion)
 	if err != nil {
-		return err
+		return "", err
 	}
 	switch {
 	case !slices.Contains(assertionAlgs, h.Alg):
-		return errors.New("an algorithm that is not taken")
+		return "", errors.New("an algorithm that is not taken")
 	case h.Crit != nil || h.B64 != nil:
-		return errors.New("a header that must be understood and is not")
+		return "", errors.New("a header that must be understood and is not")
 	case h.Typ != "" && !strings.EqualFold(h.Typ, "JWT") && !strings.EqualFold(h.Typ, "client-authentication+jwt"):
-		return errors.New("a token of another type")
+		return "", errors.New("a token of another type")
 	}
 	now := s.Now()
-	payload, err := signedBy(app.LiveKeys(now), h, assertion)
+	have, err := keys(h.Kid)
 	if err != nil {
-		return err
+		return "", err
+	}
+	key, payload, err := signedBy(have, h, assertion)
+	if err != nil {
+		return "", err
 	}
 	var c assertionClaims
 	if err := json.Unmarshal(payload, &c); err != nil {
-		return errors.New("not the JSON of an assertion")
+		return "", errors.New("not the JSON of an assertion")
 	}
 	until, err := c.window(now)
 	if err != nil {
-		return err
+		return "", err
 	}
 	switch {
-	case c.Iss != app.Key || c.Sub != app.Key:
-		return errors.New("iss and sub are not the client")
+	case c.Iss != name || c.Sub != name:
+		return "", errors.New("iss and sub are not the client")
 	case c.Aud != any(s.Base):
-		return errors.New("aud is not the issuer as one text")
+		return "", errors.New("aud is not the issuer as one text")
 	case c.Jti == "" || len(c.Jti) > maxJTI:
-		return errors.New("no jti, or too long")
+		return "", errors.New("no jti, or too long")
 	}
-	first, err := s.Once.SpendOnce(ctx, s.Keys.Hash("client-assertion", app.Key, c.Jti), until, now)
+	first, err := s.Once.SpendOnce(ctx, s.Keys.Hash("client-assertion", name, c.Jti), until, now)
 	if err != nil {
-		return down(err)
+		return "", down(err)
 	}
 	if !first {
-		return errors.New("an assertion that was used")
+		return "", errors.New("an assertion that was used")
 	}
-	return nil
+	return key, nil
 }
 
 // window checks when an assertion is good, and returns until when its jti is to be remembered.
@@ -149,8 +154,9 @@ func (c *assertionClaims) window(now time.Time) (until time.Time, err error) {
 	return at(*c.Exp).Add(skew), nil
 }
 
-// signedBy returns what one of the keys that are live for an app signed. The kid picks the key, where the assertion has one.
-func signedBy(keys []client.PublicKey, h assertionHeader, assertion string) ([]byte, error) {
+// signedBy returns what one of the keys that are live for a client signed, and the id of that key. The kid picks the key, where
+// the assertion has one.
+func signedBy(keys []client.PublicKey, h assertionHeader, assertion string) (key string, payload []byte, err error) {
 	for _, registered := range keys {
 		if h.Kid != "" && h.Kid != registered.ID {
 			continue
@@ -164,10 +170,10 @@ func signedBy(keys []client.PublicKey, h assertionHeader, assertion string) ([]b
 			continue
 		}
 		if payload, err := jws.Verify([]byte(assertion), jws.WithKey(alg, public), jws.WithCompact()); err == nil {
-			return payload, nil
+			return registered.ID, payload, nil
 		}
 	}
-	return nil, errors.New("not signed by a registered key")
+	return "", nil, errors.New("not signed by a registered key")
 }
 
 // publicKey returns a registered key, if it can verify by an algorithm: the kind of the key decides, never the header.

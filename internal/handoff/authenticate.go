@@ -68,8 +68,8 @@ func credentialsOf(r *http.Request, p parameters) (c credentials, bad *refusal) 
 		}
 		c.key = key
 	}
-	if !client.IsKey(c.key) || len(c.secret) > maxSecret {
-		return c, noClient(c, errors.New("no client id, or a secret that is none"))
+	if len(c.secret) > maxSecret {
+		return c, noClient(c, errors.New("a secret that is none"))
 	}
 	return c, nil
 }
@@ -110,14 +110,7 @@ func (s *Service) authenticate(r *http.Request, p parameters) (*client.App, *ref
 
 // authenticateOf does it with what looks an app up by its key.
 func (s *Service) authenticateOf(r *http.Request, p parameters, find func(context.Context, string) (*client.App, error)) (*client.App, *refusal) {
-	c, bad := credentialsOf(r, p)
-	from := session.Origin{Addr: s.site.Client(r)}
-	mark := c.mark(from)
-	if bad != nil || !s.let.before(mark) {
-		if err := s.spend(r.Context(), s.fromNetwork(from, s.Rates.SecretsByOrigin, 10*time.Minute, "secret")...); err != nil {
-			return nil, faulty(err)
-		}
-	}
+	c, mark, bad := s.shown(r, p, "app", client.IsKey)
 	if bad != nil {
 		return nil, bad
 	}
@@ -130,7 +123,7 @@ func (s *Service) authenticateOf(r *http.Request, p parameters, find func(contex
 	}
 	switch {
 	case c.assertion != "" && app.Auth == client.AuthKey:
-		err = s.judge(r.Context(), app, c.assertion)
+		_, err = s.judge(r.Context(), app.Key, c.assertion, func(string) ([]client.PublicKey, error) { return app.LiveKeys(s.Now()), nil })
 	case c.secret != "" && app.Auth == client.AuthSecret:
 		err = holds(app, c.secret, s.Now())
 	default:
@@ -144,6 +137,23 @@ func (s *Service) authenticateOf(r *http.Request, p parameters, find func(contex
 	}
 	s.let.in(mark)
 	return app, nil
+}
+
+// shown reads what a client of a kind shows and counts it, as authenticate says. good tells what may be the id of one. The
+// mark is for letIn, once the client is let in.
+func (s *Service) shown(r *http.Request, p parameters, kind string, good func(string) bool) (c credentials, mark [sha256.Size]byte, bad *refusal) {
+	c, bad = credentialsOf(r, p)
+	if bad == nil && !good(c.key) {
+		bad = noClient(c, errors.New("no client id"))
+	}
+	from := session.Origin{Addr: s.site.Client(r)}
+	mark = c.mark(from, kind)
+	if bad != nil || !s.let.before(mark) {
+		if err := s.spend(r.Context(), s.fromNetwork(from, s.Rates.SecretsByOrigin, 10*time.Minute, "secret")...); err != nil {
+			return c, mark, faulty(err)
+		}
+	}
+	return c, mark, bad
 }
 
 // holds reports whether secret is one of the live ones of an app, nil when it is. All of them are compared, in constant time.
@@ -173,10 +183,11 @@ type letIn struct {
 // maxLetIn is how many are remembered; when they are too many, all begin anew.
 const maxLetIn = 10_000
 
-// mark names a network, a client and what it shows: the secret, or just that it shows assertions, which are never the same.
-func (c credentials) mark(from session.Origin) [sha256.Size]byte {
+// mark names a network, a client of a kind and what it shows: the secret, or just that it shows assertions, which are never the
+// same.
+func (c credentials) mark(from session.Origin, kind string) [sha256.Size]byte {
 	secret := sha256.Sum256([]byte(c.secret))
-	return sha256.Sum256([]byte(from.Prefix().String() + "\n" + c.key + "\n" + string(secret[:])))
+	return sha256.Sum256([]byte(from.Prefix().String() + "\n" + kind + "\n" + c.key + "\n" + string(secret[:])))
 }
 
 func (l *letIn) before(mark [sha256.Size]byte) bool {

@@ -127,15 +127,10 @@ func TestEveryKeyAnAppMayRegisterAsserts(t *testing.T) {
 	}
 }
 
-func TestB07AnAssertionIsForUsFreshSignedAndUsedOnce(t *testing.T) {
-	ec, other, small := newPair(t, "ES256"), newPair(t, "ES256"), newPair(t, "RS256")
-	w := newWorld(t, byKey(ec))
-	now := w.clock.now().Unix()
-	push := func(assertion string) answer {
-		return w.call(w.site, http.MethodPost, PathPush, asserts(w.hr.request(), assertion))
-	}
-	sign := func(change ...any) string {
-		c := w.asserted("hr")
+// signer returns what signs assertions of a client with a key, with claims changed by name and value; nil takes one away.
+func (w *world) signer(key pair, name string) func(change ...any) string {
+	return func(change ...any) string {
+		c := w.asserted(name)
 		for i := 0; i+1 < len(change); i += 2 {
 			if change[i+1] == nil {
 				delete(c, change[i].(string))
@@ -143,32 +138,35 @@ func TestB07AnAssertionIsForUsFreshSignedAndUsedOnce(t *testing.T) {
 				c[change[i].(string)] = change[i+1]
 			}
 		}
-		return ec.signs(t, "ES256", nil, c)
+		return key.signs(w.t, "ES256", nil, c)
 	}
-	good := sign()
-	if got := push(good); got.code != http.StatusCreated {
-		t.Fatalf("a good one: %d %s", got.code, got.body)
-	}
+}
+
+// badAssertions are assertions in a client's name that are no good, by what is wrong with them. good was used before.
+func (w *world) badAssertions(ec pair, name, good string) map[string]string {
+	t, sign := w.t, w.signer(ec, name)
+	other, small := newPair(t, "ES256"), newPair(t, "RS256")
+	now := w.clock.now().Unix()
 	header := func(h string) string { // a signature over another header
 		parts := strings.Split(sign(), ".")
 		parts[0] = base64.RawURLEncoding.EncodeToString([]byte(h))
 		return strings.Join(parts, ".")
 	}
 	mac := func(alg jwa.SignatureAlgorithm, secret []byte) string {
-		payload, _ := json.Marshal(w.asserted("hr"))
+		payload, _ := json.Marshal(w.asserted(name))
 		signed, err := jws.Sign(payload, jws.WithKey(alg, secret))
 		if err != nil {
 			t.Fatal(err)
 		}
 		return string(signed)
 	}
-	payload, _ := json.Marshal(w.asserted("hr"))
+	payload, _ := json.Marshal(w.asserted(name))
 	none := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"none"}`)) + "." + base64.RawURLEncoding.EncodeToString(payload) + "."
 	cross := func(claims map[string]any) string {
 		return other.signs(t, "ES256", map[string]any{"kid": ec.public.ID}, claims)
 	}
 	embedded, _ := jwk.Import(other.private.(*ecdsa.PrivateKey).Public())
-	for name, assertion := range map[string]string{
+	return map[string]string{
 		"replayed":                      good,
 		"for the token endpoint":        sign("aud", base+PathToken),
 		"for the push endpoint":         sign("aud", base+PathPush),
@@ -192,25 +190,40 @@ func TestB07AnAssertionIsForUsFreshSignedAndUsedOnce(t *testing.T) {
 		"not good yet":                  sign("nbf", now+11),
 		"not good for ever":             sign("nbf", 1e300),
 		"from the future":               sign("iat", now+11),
-		"signed by another":             other.signs(t, "ES256", nil, w.asserted("hr")),
-		"signed by another in our name": cross(w.asserted("hr")),
-		"with a key of its own":         other.signs(t, "ES256", map[string]any{"jwk": embedded}, w.asserted("hr")),
-		"of another kind of key":        small.signs(t, "RS256", nil, w.asserted("hr")),
-		"with a kid nobody has":         ec.signs(t, "ES256", map[string]any{"kid": "x"}, w.asserted("hr")),
-		"of another type":               ec.signs(t, "ES256", map[string]any{"typ": "secevent+jwt"}, w.asserted("hr")),
+		"signed by another":             other.signs(t, "ES256", nil, w.asserted(name)),
+		"signed by another in our name": cross(w.asserted(name)),
+		"with a key of its own":         other.signs(t, "ES256", map[string]any{"jwk": embedded}, w.asserted(name)),
+		"of another kind of key":        small.signs(t, "RS256", nil, w.asserted(name)),
+		"with a kid nobody has":         ec.signs(t, "ES256", map[string]any{"kid": "x"}, w.asserted(name)),
+		"of another type":               ec.signs(t, "ES256", map[string]any{"typ": "secevent+jwt"}, w.asserted(name)),
 		"with what must be understood":  header(`{"alg":"ES256","crit":["x"],"x":1}`),
 		"with another header":           header(`{"alg":"ES256","typ":"JWT"}`),
 		"not signed":                    none,
 		"signed by nothing":             header(`{"alg":"none"}`),
 		"none in another case":          header(`{"alg":"nOnE"}`),
 		"with the public key as secret": mac(jwa.HS256(), []byte(ec.public.JWK)),
-		"with the client id as secret":  mac(jwa.HS512(), []byte("hr")),
+		"with the client id as secret":  mac(jwa.HS512(), []byte(name)),
 		"cut off":                       good[:len(good)-4],
 		"of two parts":                  strings.Join(strings.Split(sign(), ".")[:2], "."),
 		"as JSON":                       `{"payload":"e30","protected":"e30","signature":""}`,
 		"too large":                     sign("x", strings.Repeat("x", maxAssertion)),
 		"no assertion":                  "x",
-	} {
+	}
+}
+
+func TestB07AnAssertionIsForUsFreshSignedAndUsedOnce(t *testing.T) {
+	ec, other := newPair(t, "ES256"), newPair(t, "ES256")
+	w := newWorld(t, byKey(ec))
+	now := w.clock.now().Unix()
+	push := func(assertion string) answer {
+		return w.call(w.site, http.MethodPost, PathPush, asserts(w.hr.request(), assertion))
+	}
+	sign := w.signer(ec, "hr")
+	good := sign()
+	if got := push(good); got.code != http.StatusCreated {
+		t.Fatalf("a good one: %d %s", got.code, got.body)
+	}
+	for name, assertion := range w.badAssertions(ec, "hr", good) {
 		got := push(assertion)
 		if got.code != http.StatusUnauthorized || w.errorOf(got) != "invalid_client" || strings.Contains(got.body, "jti") {
 			t.Errorf("%s: %d %s", name, got.code, got.body)

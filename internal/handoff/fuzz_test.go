@@ -86,10 +86,9 @@ func FuzzAnAssertionSaysTheVeryTextThatWasSigned(f *testing.F) {
 	f.Add("eyJhbGciOiJub25lIn0." + strings.Split(good, ".")[1] + ".")
 	f.Add("e30.e30.")
 	f.Add(`{"signatures":[]}`)
-	app := *fuzzed
-	app.Auth, app.Keys = client.AuthKey, []client.PublicKey{key.public}
+	keys := func(string) ([]client.PublicKey, error) { return []client.PublicKey{key.public}, nil }
 	s := &Service{Config: Config{Base: base, Once: anyOnce{}, Keys: anyKeys{}, Now: func() time.Time { return now }, Log: slog.New(slog.NewTextHandler(io.Discard, nil))}}
-	if err := s.judge(f.Context(), &app, good); err != nil {
+	if kid, err := s.judge(f.Context(), "hr", good, keys); err != nil || kid != key.public.ID {
 		f.Fatal(err)
 	}
 	said := good[:strings.LastIndex(good, ".")+1]
@@ -97,7 +96,7 @@ func FuzzAnAssertionSaysTheVeryTextThatWasSigned(f *testing.F) {
 		if who, err := assertedBy(assertion); err == nil && len(assertion) > maxAssertion {
 			t.Errorf("%d bytes are read, by %q", len(assertion), who)
 		}
-		if err := s.judge(t.Context(), &app, assertion); err == nil && !strings.HasPrefix(assertion, said) {
+		if _, err := s.judge(t.Context(), "hr", assertion, keys); err == nil && !strings.HasPrefix(assertion, said) {
 			t.Errorf("believed: %q", assertion)
 		}
 	})

@@ -9,6 +9,7 @@
 //	POST /oauth2/return       what happened → a code of 60 seconds                       RFC 6749 §4.1.2, RFC 9207
 //	POST /oauth2/cancel       the try ends, nothing happened → access_denied
 //	POST /oauth2/token        the code, once → ID token                                  OIDC Core §3.1.3
+//	                          a connector's assertion → access token for SCIM            RFC 7523 §2.2
 //	GET  /oauth2/userinfo     the subject, nothing else                                  OIDC Core §5.3
 //	GET  /oauth2/jwks         what ID tokens are signed with                             RFC 7517
 //
@@ -140,7 +141,7 @@ func (r Rates) filled() Rates {
 	return r
 }
 
-// Config is what a Service is made of. All is needed but SignIn, ClientCredentials, Languages and Rates.
+// Config is what a Service is made of. All is needed but SignIn, ClientCredentials, Connectors, HTTP, Languages and Rates.
 type Config struct {
 	Base    string // the issuer, to the letter: public URL of the site, scheme and host
 	SignIn  string // where people sign in with what they have reset; told in the result
@@ -152,6 +153,8 @@ type Config struct {
 	Pages   Pages
 	// ClientCredentials answers that grant at the token endpoint; it authenticates its clients itself. nil: nobody gets it.
 	ClientCredentials func(w http.ResponseWriter, r *http.Request, form url.Values)
+	Connectors        Connectors      // that get access tokens for SCIM by an assertion; nil: none does
+	HTTP              *http.Client    // of package egress, for the keys that connectors publish; nil: none are read
 	Languages         []string        // of the pages
 	Actions           []client.Action // what can be done here; nil means all
 	Rates             Rates
@@ -162,9 +165,12 @@ type Config struct {
 // Service is the provider. Its methods are safe for concurrent use once it is mounted.
 type Service struct {
 	Config
-	site   *web.Site
-	let    letIn
-	config []byte // the metadata
+	site *web.Site
+	let  letIn
+
+	published     published
+	refusedLately lately
+	config        []byte // the metadata
 }
 
 // New returns a service, or an error naming what is missing.
@@ -176,7 +182,7 @@ func New(c Config) (*Service, error) {
 	if c.Actions == nil {
 		c.Actions = client.Actions
 	}
-	s := &Service{Config: c}
+	s := &Service{Config: c, published: published{http: c.HTTP}}
 	var err error
 	if s.config, err = s.metadata(); err != nil {
 		return nil, err

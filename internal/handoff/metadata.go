@@ -43,12 +43,15 @@ var idTokenAlgs = []string{keyring.RS256, keyring.ES256, keyring.EdDSA}
 
 func (s *Service) metadata() ([]byte, error) {
 	grants := []string{grantCode}
-	if s.ClientCredentials != nil {
+	if s.ClientCredentials != nil || s.Connectors != nil {
 		grants = append(grants, grantClient)
 	}
 	scopes := []string{scopeOpenID}
 	for _, a := range s.Actions {
 		scopes = append(scopes, ScopePrefix+string(a))
+	}
+	if s.Connectors != nil {
+		scopes = append(scopes, string(client.ScopeSCIM))
 	}
 	return json.Marshal(metadata{
 		Issuer: s.Base, Authorize: s.Base + PathAuthorize, Token: s.Base + PathToken, Userinfo: s.Base + PathUserinfo,

@@ -39,6 +39,16 @@ func (s *Service) token(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Pragma", "no-cache") // RFC 6749 §5.1
 		s.json(w, http.StatusOK, answer)
 	case grantClient:
+		if s.Connectors != nil && asserting(p) {
+			answer, bad := s.connectorAccess(r, p)
+			if bad != nil {
+				s.refuse(w, r, bad)
+				return
+			}
+			w.Header().Set("Pragma", "no-cache") // RFC 6749 §5.1
+			s.json(w, http.StatusOK, answer)
+			return
+		}
 		if s.ClientCredentials != nil {
 			s.ClientCredentials(w, r, url.Values(p))
 			return

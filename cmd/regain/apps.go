@@ -46,14 +46,14 @@ func appFlags(f *pflag.FlagSet, s *app.AppSettings, instead string) (said func()
 	}
 }
 
-// publicKey reads the file of an app's own key; nil when none is named.
-func publicKey(path string) ([]byte, error) {
+// publicKey reads the file of somebody's own key, which a flag names; nil when it names none.
+func publicKey(flag, path string) ([]byte, error) {
 	if path == "" {
 		return nil, nil
 	}
 	text, err := app.ReadPublicKey(path)
 	if err != nil {
-		return nil, fmt.Errorf("--public-key: %w", err)
+		return nil, fmt.Errorf("--%s: %w", flag, err)
 	}
 	return text, nil
 }
@@ -70,7 +70,7 @@ func createApp(load func() (config.Config, error)) *cobra.Command {
 	cmd.MarkFlagsOneRequired("return-to", "redirect")
 	cmd.RunE = admin(load, func(cmd *cobra.Command, a *app.Admin, args []string) error {
 		said()
-		public, err := publicKey(keyFile)
+		public, err := publicKey("public-key", keyFile)
 		if err != nil {
 			return err
 		}
@@ -158,7 +158,7 @@ func rotateApp(load func() (config.Config, error)) *cobra.Command {
 	cmd.Flags().DurationVar(&keep, "keep", 24*time.Hour, "how long what it has goes on working; 0 ends it at once")
 	cmd.Flags().StringVar(&keyFile, "public-key", "", publicKeyHelp)
 	cmd.RunE = admin(load, func(cmd *cobra.Command, a *app.Admin, args []string) error {
-		public, err := publicKey(keyFile)
+		public, err := publicKey("public-key", keyFile)
 		if err != nil {
 			return err
 		}

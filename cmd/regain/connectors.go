@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"reflect"
 	"strconv"
 	"strings"
 	"time"
@@ -31,6 +32,9 @@ func connectorFlags(f *pflag.FlagSet, s *app.ConnectorSettings, trust, preset, n
 	f.StringVar(&s.Roles, "roles", no, "yes or no: may its groups make people staff")
 	f.StringVar(&s.Use, "use", "", "what it may use: users, groups and methods with a comma between, or all")
 	f.StringVar(&s.ReadOnly, "read-only", no, "yes or no: may it look and change nothing")
+	f.StringVar(&s.Password, "set-password", no, "yes or no: are the passwords it brings handed to the directory")
+	f.StringArrayVar(&s.Switches, "switch", nil, "one `rule` of how far it is bent to, as any-case-ops=on or =off, whatever the preset says; =preset gives it back; again for more (connector show --rules lists them)")
+	f.StringVar(&s.JWKS, "jwks", "", "the `URL` where it publishes the keys it signs with, in place of a token; none takes that away")
 	f.StringVar(&s.Rate, "rate", "", fmt.Sprintf("requests a second that one process takes of it, at most %d; 0 for the usual %d", app.MaxRate, app.DefaultRate))
 }
 
@@ -38,10 +42,13 @@ const expiresHelp = "when the token ends: a day (2027-01-31), a time, or how lon
 
 func createConnector(load func() (config.Config, error)) *cobra.Command {
 	var made app.ConnectorSettings
-	var expires string
+	var expires, keyFile string
 	cmd := &cobra.Command{Use: "create NAME", Short: "Make a connector and show its token once", Args: cobra.ExactArgs(1),
 		RunE: admin(load, func(cmd *cobra.Command, a *app.Admin, args []string) (err error) {
 			if made.Expires, err = until(expires, time.Now()); err != nil {
+				return err
+			}
+			if made.Key, err = publicKey("key", keyFile); err != nil {
 				return err
 			}
 			token, err := a.CreateConnector(cmd.Context(), args[0], made)
@@ -52,13 +59,37 @@ func createConnector(load func() (config.Config, error)) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "SCIM address  %s/scim/v2\n", strings.TrimSuffix(cfg.BaseURL, "/"))
-			showToken(cmd, token, made.Expires)
-			return nil
+			base := strings.TrimSuffix(cfg.BaseURL, "/")
+			fmt.Fprintf(cmd.OutOrStdout(), "SCIM address  %s/scim/v2\n", base)
+			if token != "" {
+				showToken(cmd, token, made.Expires)
+				return nil
+			}
+			return showAsserting(cmd, a, base, args[0])
 		})}
+	cmd.Flags().StringVar(&keyFile, "key", "", connectorKeyHelp)
 	connectorFlags(cmd.Flags(), &made, "one", "standard", "no")
 	cmd.Flags().StringVar(&expires, "expires", "never", expiresHelp)
 	return cmd
+}
+
+const connectorKeyHelp = "a `file` with the public key it signs with, PEM or JWK, in place of a token"
+
+// showAsserting shows what a connector needs that signs with a key.
+func showAsserting(cmd *cobra.Command, a *app.Admin, base, name string) error {
+	c, err := a.Connector(cmd.Context(), name)
+	if err != nil {
+		return err
+	}
+	w := cmd.OutOrStdout()
+	fmt.Fprintf(w, "Token address  %s/oauth2/token\nClient id      %s\nAudience       %s\nScope          %s\n", base, c.Name, base, app.ScopeSCIM)
+	for _, k := range c.Keys {
+		fmt.Fprintf(w, "Key id         %s\n", k.ID)
+	}
+	if c.JWKS != "" {
+		fmt.Fprintf(w, "Keys from      %s\n", c.JWKS)
+	}
+	return nil
 }
 
 // showToken shows a new token, this once.
@@ -67,7 +98,7 @@ func showToken(cmd *cobra.Command, token string, expires time.Time) {
 }
 
 func changeConnector(load func() (config.Config, error)) *cobra.Command {
-	var newToken bool
+	var newToken, dropKeys bool
 	var expires string
 	var set app.ConnectorSettings
 	cmd := &cobra.Command{Use: "change NAME", Short: "Change a connector's trust, preset, what it may do, or its token", Args: cobra.ExactArgs(1),
@@ -76,7 +107,12 @@ func changeConnector(load func() (config.Config, error)) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if set != (app.ConnectorSettings{}) {
+			if dropKeys {
+				if err := a.DropConnectorKeys(cmd.Context(), args[0]); err != nil {
+					return err
+				}
+			}
+			if !reflect.ValueOf(set).IsZero() {
 				if err := a.ChangeConnector(cmd.Context(), args[0], set); err != nil {
 					return err
 				}
@@ -95,26 +131,46 @@ func changeConnector(load func() (config.Config, error)) *cobra.Command {
 			return nil
 		})}
 	cmd.Flags().BoolVar(&newToken, "token", false, "make a new token and show it once")
+	cmd.Flags().BoolVar(&dropKeys, "drop-keys", false, "take the keys it signs with away; --token gives it a token")
 	cmd.Flags().StringVar(&expires, "expires", "", expiresHelp+"; without --token of those there are")
 	connectorFlags(cmd.Flags(), &set, "", "", "")
 	return cmd
 }
 
 func rotateConnector(load func() (config.Config, error)) *cobra.Command {
-	var expires string
+	var expires, keyFile string
 	var keep time.Duration
-	cmd := &cobra.Command{Use: "rotate NAME", Short: "Give a connector another token, and let the one before work a while beside it", Args: cobra.ExactArgs(1),
+	cmd := &cobra.Command{Use: "rotate NAME", Short: "Give a connector another token or key, and let the one before work a while beside it", Args: cobra.ExactArgs(1),
 		RunE: admin(load, func(cmd *cobra.Command, a *app.Admin, args []string) error {
 			now := time.Now()
 			end, err := until(expires, now)
 			if err != nil {
 				return err
 			}
-			token, err := a.RotateToken(cmd.Context(), args[0], end, now.Add(keep))
-			if err != nil {
-				return err
+			if keyFile != "" {
+				text, err := publicKey("key", keyFile)
+				if err != nil {
+					return err
+				}
+				id, err := a.RotateConnectorKey(cmd.Context(), args[0], text, now.Add(keep))
+				if err != nil {
+					return err
+				}
+				fmt.Fprintf(cmd.OutOrStdout(), "Key id  %s\n", id)
+			} else {
+				c, err := a.Connector(cmd.Context(), args[0])
+				if err != nil {
+					return err
+				}
+				if c.Asserts() && len(c.Live(now)) == 0 {
+					return fmt.Errorf("%s signs with a key: give the next one with --key, or make a token with regain connector change --token %s", c.Name, c.Name)
+				}
+				token, err := a.RotateToken(cmd.Context(), args[0], end, now.Add(keep))
+				if err != nil {
+					return err
+				}
+				showToken(cmd, token, end)
 			}
-			showToken(cmd, token, end)
 			if keep == 0 {
 				fmt.Fprintln(cmd.OutOrStdout(), "What it had works no more.")
 			} else {
@@ -124,6 +180,7 @@ func rotateConnector(load func() (config.Config, error)) *cobra.Command {
 		})}
 	cmd.Flags().StringVar(&expires, "expires", "never", expiresHelp)
 	cmd.Flags().DurationVar(&keep, "keep", 24*time.Hour, "how long what it has goes on working; 0 ends it at once")
+	cmd.Flags().StringVar(&keyFile, "key", "", connectorKeyHelp)
 	return cmd
 }
 
@@ -155,7 +212,10 @@ func lastRequest(last time.Time) string {
 }
 
 func showConnector(load func() (config.Config, error)) *cobra.Command {
-	return &cobra.Command{Use: "show NAME", Short: "Show a connector, and until when its tokens work", Args: cobra.ExactArgs(1), RunE: admin(load, func(cmd *cobra.Command, a *app.Admin, args []string) error {
+	var rules bool
+	cmd := &cobra.Command{Use: "show NAME", Short: "Show a connector, and until when its tokens and keys work", Args: cobra.ExactArgs(1)}
+	cmd.Flags().BoolVar(&rules, "rules", false, "also every rule of how far it is bent to, and whether it is on")
+	cmd.RunE = admin(load, func(cmd *cobra.Command, a *app.Admin, args []string) error {
 		c, err := a.Connector(cmd.Context(), args[0])
 		if err != nil {
 			return err
@@ -166,11 +226,23 @@ func showConnector(load func() (config.Config, error)) *cobra.Command {
 		if c.ReadOnly {
 			does = "may read"
 		}
+		if c.SetPassword {
+			fmt.Fprintln(w, "  passwords  are handed to the directory")
+		}
+		if len(c.Switches) > 0 {
+			fmt.Fprintf(w, "  switches   %s\n", c.SwitchesText())
+		}
 		fmt.Fprintf(w, "  %-10s %s, %d requests a second\n", does, strings.ReplaceAll(c.UsesText(), ",", ", "), c.PerSecond())
 		for _, k := range c.Live(now) {
 			fmt.Fprintf(w, "  token      made %s, %s\n", minute(k.Created), works(k.Expires))
 		}
-		if len(c.Live(now)) == 0 {
+		for _, k := range c.LiveKeys(now) {
+			fmt.Fprintf(w, "  key        %s, made %s, %s\n", k.ID, minute(k.Created), works(k.Expires))
+		}
+		if c.JWKS != "" {
+			fmt.Fprintf(w, "  keys       from %s\n", c.JWKS)
+		}
+		if len(c.Live(now))+len(c.LiveKeys(now)) == 0 && c.JWKS == "" {
 			fmt.Fprintf(w, "  token      none: run regain connector rotate %s\n", c.Name)
 		}
 		b, held, err := a.Waves(cmd.Context(), c.ID)
@@ -185,9 +257,29 @@ func showConnector(load func() (config.Config, error)) *cobra.Command {
 				fmt.Fprintf(w, "  wave       %s  %s to %s, %d people: run regain connector undo %s\n", v.ID, minute(v.Began), minute(v.Last), n, c.Name)
 			}
 		}
+		h, err := a.Store.Heard(cmd.Context(), c.ID)
+		if err != nil {
+			return err
+		}
+		if !h.BadAt.IsZero() {
+			fmt.Fprintf(w, "  failed     %s answered with %d, %s\n", h.BadWhat, h.BadStatus, minute(h.BadAt))
+		}
 		fmt.Fprintf(w, "  made %s, changed %s, last request %s\n", minute(c.Created), minute(c.Updated), lastRequest(c.Last))
+		if rules {
+			for _, r := range app.Rules(c) {
+				on, by := "off", "by the preset"
+				if r.On {
+					on = "on"
+				}
+				if r.Own {
+					by = "by its switch"
+				}
+				fmt.Fprintf(w, "  %-20s %-3s %-13s  %s\n", r.Name, on, by, r.About)
+			}
+		}
 		return nil
-	})}
+	})
+	return cmd
 }
 
 func expectLeavers(load func() (config.Config, error)) *cobra.Command {

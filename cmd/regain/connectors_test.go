@@ -1,6 +1,13 @@
 package main
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -90,6 +97,89 @@ func TestAWaveIsExpectedOrUndoneFromTheCommandLine(t *testing.T) {
 		"want a time within the next": {"connector", "expect", "hr", "--disable", "5", "--until", "30d"},
 		`"soon": want a time`:         {"connector", "expect", "hr", "--disable", "5", "--until", "soon"},
 		`required flag(s) "until"`:    {"connector", "expect", "hr", "--disable", "5"},
+	} {
+		says(t, d, want, args...)
+	}
+}
+
+// ownKey writes a public key of somebody else's to a file and returns its path.
+func ownKey(t *testing.T, name string) string {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKIXPublicKey(key.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestAConnectorThatSignsWithAKeyHasNoToken(t *testing.T) {
+	d := deployment(t)
+	made := says(t, d, "Token address  https://account.example.org/oauth2/token", "connector", "create", "--key", ownKey(t, "one.pem"), "hr")
+	for _, want := range []string{"Client id      hr\n", "Audience       https://account.example.org\n", "Scope          scim\n", "Key id         "} {
+		if !strings.Contains(made, want) {
+			t.Errorf("%q is missing in %s", want, made)
+		}
+	}
+	if strings.Contains(made, "rgn_scim") {
+		t.Errorf("a token besides: %s", made)
+	}
+	keys := func() int { t.Helper(); return strings.Count(run(t, d, "connector", "show", "hr"), "  key        ") }
+	two := ownKey(t, "two.pem")
+	says(t, d, "What it had works until", "connector", "rotate", "--key", two, "hr")
+	if keys() != 2 {
+		t.Errorf("%d keys", keys())
+	}
+	says(t, d, "it is registered already", "connector", "rotate", "--key", two, "hr")
+	says(t, d, "What it had works no more", "connector", "rotate", "--keep", "0", "--key", ownKey(t, "three.pem"), "hr")
+	if keys() != 1 {
+		t.Errorf("%d keys", keys())
+	}
+	says(t, d, "hr signs with a key", "connector", "rotate", "hr")
+	says(t, d, "Keys from      https://idp.example/jwks", "connector", "create", "--jwks", "https://idp.example/jwks", "idp")
+	says(t, d, "keys       from https://idp.example/jwks", "connector", "show", "idp")
+	says(t, d, "it rotates them there", "connector", "rotate", "--key", two, "idp")
+	says(t, d, "", "connector", "change", "--jwks", "https://idp.example/jwks", "hr")
+	if keys() != 0 {
+		t.Errorf("%d keys beside a key set", keys())
+	}
+	says(t, d, "", "connector", "change", "--jwks", "none", "hr")
+	says(t, d, "token      none: run regain connector rotate hr", "connector", "show", "hr")
+	says(t, d, "Key id", "connector", "create", "--key", two, "crm")
+	says(t, d, "Secret token", "connector", "change", "--drop-keys", "--token", "crm")
+	for want, args := range map[string][]string{
+		"want https":                 {"connector", "create", "--jwks", "http://idp.example/jwks", "x"},
+		"publishes its keys at":      {"connector", "create", "--jwks", "https://idp.example/jwks", "--key", two, "x"},
+		"a key has no end by itself": {"connector", "create", "--key", two, "--expires", "30d", "x"},
+		"--key: ":                    {"connector", "create", "--key", two + "x", "x"},
+	} {
+		says(t, d, want, args...)
+	}
+}
+
+func TestASwitchIsTurnedAndGivenBackToThePreset(t *testing.T) {
+	d := deployment(t)
+	says(t, d, "Secret token", "connector", "create", "--preset", "entra", "--switch", "brief-patch=off", "--set-password", "yes", "entra")
+	show := says(t, d, "switches   brief-patch=off", "connector", "show", "--rules", "entra")
+	if !strings.Contains(show, "passwords  are handed to the directory") || !regexp.MustCompile(`brief-patch +off by its switch`).MatchString(show) || !regexp.MustCompile(`any-case-ops +on  by the preset`).MatchString(show) {
+		t.Errorf("got %s", show)
+	}
+	says(t, d, "", "connector", "change", "--preset", "strict", "--switch", "any-case-ops=on", "--switch", "brief-patch=preset", "--set-password", "no", "entra")
+	show = says(t, d, "switches   any-case-ops=on\n", "connector", "show", "entra")
+	if strings.Contains(show, "passwords") || !strings.Contains(show, "preset strict") || !strings.Contains(show, "token      made") {
+		t.Errorf("got %s", show)
+	}
+	for want, args := range map[string][]string{
+		`switch "loud": there is none`:         {"connector", "change", "--switch", "loud=on", "entra"},
+		"switch any-case-ops=yes: want on":     {"connector", "change", "--switch", "any-case-ops=yes", "entra"},
+		`set-password "maybe": want yes or no`: {"connector", "change", "--set-password", "maybe", "entra"},
 	} {
 		says(t, d, want, args...)
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/regain-id/regain/internal/fault"
 	"github.com/regain-id/regain/internal/keyring"
 	"github.com/regain-id/regain/internal/message"
+	"github.com/regain-id/regain/pkg/scim/schema"
 )
 
 // connectorToken makes a connector's bearer token and what is kept of it.
@@ -25,6 +26,9 @@ const (
 	MaxRate     = client.MaxRate
 )
 
+// ScopeSCIM is what a connector that signs with a key asks for.
+const ScopeSCIM = client.ScopeSCIM
+
 // ConnectorSettings are what an operator may set of a connector. An empty one keeps what holds.
 type ConnectorSettings struct {
 	Trust    string    // none, one or all
@@ -33,7 +37,11 @@ type ConnectorSettings struct {
 	Roles    string    // yes or no: may its groups make people staff
 	Use      string    // users, groups and methods with a comma between, or all
 	ReadOnly string    // yes or no: may it only look
+	Password string    // yes or no: are passwords it brings handed to the directory
 	Rate     string    // requests a second and process; 0 for what is usual
+	Switches []string  // rules by name, as any-case-ops=on, =off, or =preset for what the preset says
+	JWKS     string    // the address where it publishes the keys it signs with; none to take that away
+	Key      []byte    // of one that is created: the public key it signs with, PEM or JWK
 	Expires  time.Time // of the first token, when a connector is created; zero: no end
 }
 
@@ -43,7 +51,7 @@ func (s ConnectorSettings) apply(c *client.Connector) error {
 	for _, f := range []struct {
 		name, value string
 		to          *bool
-	}{{"groups", s.Groups, &c.Groups}, {"roles", s.Roles, &c.Roles}, {"read-only", s.ReadOnly, &c.ReadOnly}} {
+	}{{"groups", s.Groups, &c.Groups}, {"roles", s.Roles, &c.Roles}, {"read-only", s.ReadOnly, &c.ReadOnly}, {"set-password", s.Password, &c.SetPassword}} {
 		switch f.value {
 		case "yes", "no":
 			*f.to = f.value == "yes"
@@ -69,10 +77,64 @@ func (s ConnectorSettings) apply(c *client.Connector) error {
 		}
 		c.Rate = n
 	}
+	if err := turn(c, s.Switches); err != nil {
+		return err
+	}
+	switch s.JWKS {
+	case "":
+	case "none":
+		c.JWKS = ""
+	default:
+		c.JWKS, c.Keys = s.JWKS, nil
+	}
 	return c.Check()
 }
 
-// CreateConnector makes a connector and returns its first token, which is shown once.
+// turn turns switches of a connector.
+func turn(c *client.Connector, words []string) error {
+	for _, word := range words {
+		name, value, _ := strings.Cut(strings.TrimSpace(word), "=")
+		if _, ok := schema.SwitchNamed(name); !ok {
+			return fmt.Errorf("switch %q: there is none of that name: see regain connector show --rules", name)
+		}
+		if c.Switches == nil {
+			c.Switches = map[string]bool{}
+		}
+		switch value {
+		case "on", "off":
+			c.Switches[name] = value == "on"
+		case "preset":
+			delete(c.Switches, name)
+		default:
+			return fmt.Errorf("switch %s=%s: want on, off or preset", name, value)
+		}
+	}
+	return nil
+}
+
+// Rule is one rule by which the server bends to a connector.
+type Rule struct {
+	Name  string
+	About string // what a client may do while it is on
+	On    bool
+	Own   bool // by a switch of the connector, whatever its preset says
+}
+
+// Rules are all rules of a connector, as they are.
+func Rules(c *client.Connector) []Rule {
+	compat, _ := schema.Preset(string(c.Preset))
+	var all []Rule
+	for _, s := range schema.Switches() {
+		on, own := c.Switches[s.Name]
+		if !own {
+			on = s.On(compat)
+		}
+		all = append(all, Rule{s.Name, s.About, on, own})
+	}
+	return all
+}
+
+// CreateConnector makes a connector and returns its first token, which is shown once; "" for one that signs with a key.
 func (a *Admin) CreateConnector(ctx context.Context, name string, s ConnectorSettings) (token string, err error) {
 	c := client.Connector{Name: name, Trust: client.TrustOne, Preset: client.PresetStandard}
 	if err := s.apply(&c); err != nil {
@@ -82,10 +144,48 @@ func (a *Admin) CreateConnector(ctx context.Context, name string, s ConnectorSet
 	if err := ahead(s.Expires, now); err != nil {
 		return "", err
 	}
-	token, hash := connectorToken()
 	c.ID, c.Version, c.Created, c.Updated = newID(), 1, now, now
-	c.Tokens = []client.Token{{ID: newID(), Hash: hash, Created: now, Expires: s.Expires}}
+	if len(s.Key) > 0 {
+		k, err := publicKey(s.Key, now)
+		if err == nil {
+			err = c.AddKey(k, now)
+		}
+		if err != nil {
+			return "", err
+		}
+	}
+	if c.Asserts() {
+		if !s.Expires.IsZero() {
+			return "", errors.New("a key has no end by itself: it ends when another takes its place")
+		}
+	} else {
+		var hash []byte
+		token, hash = connectorToken()
+		c.Tokens = []client.Token{{ID: newID(), Hash: hash, Created: now, Expires: s.Expires}}
+	}
 	return token, a.Store.CreateConnector(ctx, &c, c.Made(a.actor, now))
+}
+
+// publicKey reads a public key that a connector signs with.
+func publicKey(text []byte, now time.Time) (k client.PublicKey, err error) {
+	k.Created = now
+	k.ID, k.JWK, err = keyring.PublicJWK(text)
+	return k, err
+}
+
+// RotateConnectorKey gives a connector another key to sign with. Those it has end at until. It returns the id of the new one.
+func (a *Admin) RotateConnectorKey(ctx context.Context, name string, text []byte, until time.Time) (id string, err error) {
+	now := a.now()
+	k, err := publicKey(text, now)
+	if err != nil {
+		return "", err
+	}
+	return k.ID, a.changeConnector(ctx, name, func(c *client.Connector) error { return c.AddKey(k, until) })
+}
+
+// DropConnectorKeys takes all keys from a connector, and with them the access tokens it asked for with them.
+func (a *Admin) DropConnectorKeys(ctx context.Context, name string) error {
+	return a.changeConnector(ctx, name, func(c *client.Connector) error { c.Keys = nil; return nil })
 }
 
 // ahead refuses an end that is over.

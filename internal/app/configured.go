@@ -52,7 +52,7 @@ func Configured(c config.Config, log *slog.Logger) (Setup, error) {
 		return Setup{}, fmt.Errorf("key_file: %w", err)
 	}
 	s := Setup{
-		Base: strings.TrimSuffix(c.BaseURL, "/"), Database: c.Database.Reveal(), Ring: ring, Language: c.Languages.Default, Proxies: c.TrustedProxies, ReceiverNets: c.Receivers.Allow,
+		Base: strings.TrimSuffix(c.BaseURL, "/"), Database: c.Database.Reveal(), Ring: ring, Language: c.Languages.Default, Proxies: c.TrustedProxies, ReceiverNets: c.Receivers.Allow, ConnectorNets: c.Connectors.Allow,
 		Organisation: web.Organisation{Name: c.Organisation.Name, Logo: c.Organisation.LogoFile, SignIn: c.Organisation.SignInURL,
 			Colour: &web.Colour{Hue: c.Organisation.Hue, Chroma: c.Organisation.Chroma, Radius: web.DefaultColour.Radius}},
 		Words:    c.Organisation.Words,

@@ -11,6 +11,7 @@ import (
 	"github.com/regain-id/regain/internal/client"
 	"github.com/regain-id/regain/internal/config"
 	"github.com/regain-id/regain/internal/console"
+	"github.com/regain-id/regain/internal/egress"
 	"github.com/regain-id/regain/internal/handoff"
 	"github.com/regain-id/regain/internal/keyring"
 	"github.com/regain-id/regain/internal/method"
@@ -155,7 +156,7 @@ func (srv *Server) mountHandoffs(pages *portal.Pages) (err error) {
 	}
 	srv.Handoff, err = handoff.New(handoff.Config{
 		Base: s.Base, SignIn: s.Organisation.SignIn, Store: srv.Store.Store, Once: srv.Store, Limits: srv.Store, Keys: s.Ring, Signing: srv.Store, Pages: pages,
-		ClientCredentials: srv.Signal.ClientCredentials, Languages: srv.languages, Actions: actions, Now: s.Now, Log: s.Log,
+		ClientCredentials: srv.Signal.ClientCredentials, Connectors: srv.Store, HTTP: egress.New(egress.Options{Allow: s.ConnectorNets}), Languages: srv.languages, Actions: actions, Now: s.Now, Log: s.Log,
 	})
 	if err != nil {
 		return err

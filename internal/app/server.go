@@ -46,38 +46,39 @@ import (
 
 // Setup is what a server is made of. Base, Database, Ring, Organisation.Name and one directory are needed.
 type Setup struct {
-	Base         string // public URL: scheme and host
-	Database     string
-	Migrate      bool
-	Ring         *keyring.Ring
-	Organisation web.Organisation
-	Corporate    []string // corporate mail domains
-	MailOn       bool     // the way email may be used: a mail server and the corporate domains are set
-	Words        []string
-	Help         web.Help
-	Links        web.Links
-	Language     string
-	Proxies      []netip.Prefix
-	Directories  []reset.Directory
-	IDPs         []IDP // where people and staff sign in; none: nobody can
-	Mail         notify.MailSender
-	Text         notify.TextSender
-	From         string // sender of mails
-	Security     string
-	Region       string // country of phone numbers written without one
-	Rates        reset.Rates
-	ReceiverNets []netip.Prefix // private networks that receivers of events may stand in
-	Lists        password.Lists
-	Stories      []portal.Story
-	Demo         *web.Demo
-	Extra        func(*web.Site, *Server) error // more pages: the demo's
-	Templates    []fs.FS                        // of those pages
-	Lanes        int                            // of workers; 0 means 8
-	Now          func() time.Time
-	Zone         *time.Location
-	Log          *slog.Logger
-	Trace        func(sql string)
-	Crash        func(point string) // nil but in tests that end the process between two steps
+	Base          string // public URL: scheme and host
+	Database      string
+	Migrate       bool
+	Ring          *keyring.Ring
+	Organisation  web.Organisation
+	Corporate     []string // corporate mail domains
+	MailOn        bool     // the way email may be used: a mail server and the corporate domains are set
+	Words         []string
+	Help          web.Help
+	Links         web.Links
+	Language      string
+	Proxies       []netip.Prefix
+	Directories   []reset.Directory
+	IDPs          []IDP // where people and staff sign in; none: nobody can
+	Mail          notify.MailSender
+	Text          notify.TextSender
+	From          string // sender of mails
+	Security      string
+	Region        string // country of phone numbers written without one
+	Rates         reset.Rates
+	ReceiverNets  []netip.Prefix // private networks that receivers of events may stand in
+	ConnectorNets []netip.Prefix // private networks that connectors may publish their keys in
+	Lists         password.Lists
+	Stories       []portal.Story
+	Demo          *web.Demo
+	Extra         func(*web.Site, *Server) error // more pages: the demo's
+	Templates     []fs.FS                        // of those pages
+	Lanes         int                            // of workers; 0 means 8
+	Now           func() time.Time
+	Zone          *time.Location
+	Log           *slog.Logger
+	Trace         func(sql string)
+	Crash         func(point string) // nil but in tests that end the process between two steps
 
 	textLimits textLimits
 }

@@ -38,7 +38,8 @@ func (c Config) Check() error {
 	k.link(c.Link)
 	k.mail(c.Mail)
 	k.sms(c.SMS)
-	k.receivers(c.Receivers)
+	k.allowed("receivers", "events go to", "receivers", c.Receivers.Allow)
+	k.allowed("connectors", "keys be read from", "connectors", c.Connectors.Allow)
 	if c.SecurityContact != "" {
 		k.mailAddress("security_contact", c.SecurityContact)
 	}
@@ -401,15 +402,16 @@ func (k *checker) mailAddress(key, s string) {
 	}
 }
 
-// linkLocal is where machines of a cloud find their own credentials, and where no receiver stands.
+// linkLocal is where machines of a cloud find their own credentials, and where no receiver and no key set stands.
 var linkLocal = []netip.Prefix{netip.MustParsePrefix("169.254.0.0/16"), netip.MustParsePrefix("fe80::/10")}
 
-func (k *checker) receivers(r Receivers) {
-	for i, p := range r.Allow {
-		key := "receivers.allow." + strconv.Itoa(i)
+// allowed looks at the private networks that something may be reached in.
+func (k *checker) allowed(section string, what, whose string, allow []netip.Prefix) {
+	for i, p := range allow {
+		key := section + ".allow." + strconv.Itoa(i)
 		switch {
 		case !p.IsValid() || p.Bits() == 0:
-			k.fault(key, "would let events go to every address there is: want the addresses of your receivers")
+			k.fault(key, "would let %s every address there is: want the addresses of your %s", what, whose)
 		case slices.ContainsFunc(linkLocal, p.Overlaps):
 			k.fault(key, "has link-local addresses in it: machines of a cloud get their credentials there")
 		}

@@ -39,12 +39,13 @@ type Config struct {
 	Directories []Directory `key:"directories"`
 	// Where people and staff sign in: OpenID Connect providers. Default none: nobody signs in, and ways are only
 	// provisioned. With several, people choose.
-	IDPs      []IDP     `key:"idps"`
-	Link      Link      `key:"link"`
-	Mail      Mail      `key:"mail"`
-	SMS       SMS       `key:"sms"`
-	Password  Password  `key:"password"`
-	Receivers Receivers `key:"receivers"`
+	IDPs       []IDP      `key:"idps"`
+	Link       Link       `key:"link"`
+	Mail       Mail       `key:"mail"`
+	SMS        SMS        `key:"sms"`
+	Password   Password   `key:"password"`
+	Receivers  Receivers  `key:"receivers"`
+	Connectors Connectors `key:"connectors"`
 	// A YAML file of policy rules, applied once for each new content. Default none: the rules in the database stay.
 	PolicyFile string `key:"policy_file"`
 	// The mail address told when somebody says "this was not me", and when a connector takes very many people away. Default
@@ -364,6 +365,13 @@ type Webhook struct {
 type Receivers struct {
 	// Private addresses or networks that events may be sent to. Default none: whatever a receiver's name resolves to, only
 	// public addresses are connected to. Name single machines: who registers a receiver chooses what in here is asked.
+	Allow []netip.Prefix `key:"allow"`
+}
+
+// Connectors are the identity providers that provision people by SCIM; `regain connector create` registers them.
+type Connectors struct {
+	// Private addresses or networks where connectors may publish the keys they sign with. Default none: whatever the name in a
+	// key set's address resolves to, only public addresses are connected to. Name single machines.
 	Allow []netip.Prefix `key:"allow"`
 }
 

@@ -195,6 +195,8 @@ func TestASettingThatCannotWorkIsRefused(t *testing.T) {
 		{"receivers anywhere", `receivers: {allow: [0.0.0.0/0]}`, "receivers.allow.0: would let events go to every address"},
 		{"receivers anywhere by the other protocol", `receivers: {allow: [10.0.0.5, "::/0"]}`, "receivers.allow.1: would let events go to every address"},
 		{"receivers where credentials are", `receivers: {allow: [169.254.169.254]}`, "receivers.allow.0: has link-local addresses"},
+		{"keys from anywhere", `connectors: {allow: [0.0.0.0/0]}`, "connectors.allow.0: would let keys be read from every address"},
+		{"keys from where credentials are", `connectors: {allow: [10.0.0.5, 169.254.0.0/16]}`, "connectors.allow.1: has link-local addresses"},
 		{"a receiver by name", `receivers: {allow: [siem.local]}`, "receivers.allow.0: want an address or a network"},
 		{"half a number", `sms: {daily_budget: 1.5}`, "sms.daily_budget: want a whole number"},
 		{"a list as a section", `mail: [a]`, "mail: want a section of keys"},

@@ -38,8 +38,8 @@ type Finding struct {
 }
 
 // Check looks at everything a deployment needs without changing anything: its configuration, keys, database, and for
-// each directory the sign-in of the service account and the reset right itself, and for each identity provider all that can
-// be learned without signing in.
+// each directory the sign-in of the service account and the reset right itself, for each identity provider all that can be
+// learned without signing in, and of each connector when it was last heard of.
 func Check(ctx context.Context, from config.Source) []Finding {
 	c, err := config.Load(from)
 	if err = errors.Join(err, c.CheckFiles()); err != nil {
@@ -59,6 +59,7 @@ func Check(ctx context.Context, from config.Source) []Finding {
 	}
 	out = append(out, Finding{Area: "keys", Verdict: Good, Text: fmt.Sprintf("%d in the file, primary %s", len(ring.Keys()), ring.Primary())})
 	out = append(out, checkDatabase(ctx, c)...)
+	out = append(out, checkConnectors(ctx, c, ring, time.Now())...)
 	out = append(out, checkDirectories(ctx, c)...)
 	return append(out, checkProviders(ctx, c)...)
 }

@@ -133,8 +133,17 @@ func (srv *Server) mountPeople() error {
 	}
 	return console.Mount(srv.Site, console.Config{
 		Base: strings.TrimRight(s.Base, "/"), Door: srv.Door, Staff: srv.Staff, Judge: srv.Flow, Store: srv.Store, Apps: srv.Store.Store, Teller: srv.Signal, Limits: srv.Store, Keys: s.Ring,
-		Hash: hashOf("rgn_invite"), Now: s.Now,
+		Hash: hashOf("rgn_invite"), Now: s.Now, Rules: consoleRules,
 	})
+}
+
+// consoleRules are the rules of a connector for its page.
+func consoleRules(c *client.Connector) []console.Rule {
+	var all []console.Rule
+	for _, r := range Rules(c) {
+		all = append(all, console.Rule{Name: r.Name, On: r.On, Own: r.Own})
+	}
+	return all
 }
 
 // issued tells the receivers of events how people are known where they sign in.

@@ -55,7 +55,7 @@ func (h *house) changes(id string) []event.Event {
 	return all
 }
 
-var shownSecret = regexp.MustCompile(`<output class="secret" id="secret">([^<]*)</output>`)
+var shownSecret = regexp.MustCompile(`<output class="secret" id="secret"[^>]*>([^<]*)</output>`)
 
 // rotate asks for another secret as the page does and returns what is shown; "" when nothing is.
 func (b *surfer) rotate(at, keep string) (secret string, version string, w *httptest.ResponseRecorder) {

@@ -24,8 +24,8 @@ func (h *house) connectorOf(name string) *client.Connector {
 	return c
 }
 
-func connecting(name, preset, life string) url.Values {
-	return url.Values{"name": {name}, "preset": {preset}, "life": {life}}
+func connecting(name, provider, life string) url.Values {
+	return url.Values{"name": {name}, "provider": {provider}, "life": {life}}
 }
 
 func TestAnIdentityProviderIsConnectedAndTheLightTurnsOn(t *testing.T) {
@@ -53,8 +53,8 @@ func TestAnIdentityProviderIsConnectedAndTheLightTurnsOn(t *testing.T) {
 	if page.Header().Get("Refresh") != "5" || !strings.Contains(page.Body.String(), "Waiting for the first request") || strings.Contains(page.Body.String(), secret) {
 		t.Errorf("waiting: %v", page.Header())
 	}
-	b.do("POST", PathConnectors, connecting("fast", "standard", "year"))
-	h.must(h.db.TouchConnector(t.Context(), h.connectorOf("fast").ID, h.clock))
+	b.do("POST", PathConnectors, connecting("fast", "okta", "year"))
+	h.must(h.db.NoteHeard(t.Context(), h.connectorOf("fast").ID, "GET Users", 200, false, h.clock))
 	if page := b.get(PathConnectors + "/fast"); page.Header().Get("Refresh") != "" || !strings.Contains(page.Body.String(), ">Connected<") {
 		t.Errorf("heard of at once: %v", page.Header())
 	}
@@ -62,7 +62,7 @@ func TestAnIdentityProviderIsConnectedAndTheLightTurnsOn(t *testing.T) {
 	if page := b.get(PathConnectors + "/entra"); page.Header().Get("Refresh") != "" || !strings.Contains(page.Body.String(), "Look again") {
 		t.Errorf("after ten minutes: %v", page.Header())
 	}
-	h.must(h.db.TouchConnector(t.Context(), v.ID, h.clock))
+	h.must(h.db.NoteHeard(t.Context(), v.ID, "GET Users", 200, false, h.clock))
 	page = b.get(PathConnectors + "/entra")
 	if page.Header().Get("Refresh") != "" || !strings.Contains(page.Body.String(), ">Connected<") || !strings.Contains(page.Body.String(), "Last request") {
 		t.Errorf("connected: %v", page.Header())
@@ -87,7 +87,7 @@ func TestWhatIsNoConnectorIsNotMade(t *testing.T) {
 		"a taken name":        {connecting("workday", "entra", "year"), 422, "There is a connector of that name"},
 		"no name":             {connecting("", "entra", "year"), 422, "Enter a name"},
 		"a path":              {connecting("../apps", "entra", "year"), 422, "Enter a name"},
-		"a preset of nobody":  {connecting("new", "okta", "year"), 400, ""},
+		"a preset of nobody":  {connecting("new", "onelogin", "year"), 400, ""},
 		"a life of nobody":    {connecting("new", "entra", "century"), 400, ""},
 		"nothing":             {url.Values{}, 400, ""},
 		"more than may be":    {url.Values{"name": {"new"}, "preset": {"entra"}, "life": {"year"}, "roles": {"yes"}}, 400, ""},

@@ -78,6 +78,8 @@ type Connectors interface {
 	ConnectorByName(ctx context.Context, name string) (*client.Connector, error)
 	CreateConnector(ctx context.Context, c *client.Connector, events ...event.Event) error
 	UpdateConnector(ctx context.Context, id string, change func(*client.Connector) ([]event.Event, error)) (*client.Connector, error)
+	// AllHeard returns what was last heard of connectors, by their ids; under "" of whoever came with a secret that is nobody's.
+	AllHeard(ctx context.Context) (map[string]client.LastHeard, error)
 	// Brake returns how many people left of late, and how many of each wave can be brought back.
 	Brake(ctx context.Context, connector string) (b client.Brake, held map[string]int, err error)
 	// Undo brings them back; one that was broken off goes on when it is asked for again.
@@ -115,7 +117,7 @@ type Keys interface {
 	Hash(purpose string, parts ...string) []byte
 }
 
-// Config is what the rooms need. Every field but Teller is.
+// Config is what the rooms need. Every field but Teller and Rules is.
 type Config struct {
 	Base   string // public base URL without path
 	Door   Door
@@ -128,6 +130,8 @@ type Config struct {
 	Keys   Keys
 	Hash   func(token string) []byte // of the link of an invitation; nil when it is none of ours
 	Now    func() time.Time
+	// Rules tells how far the server bends to a connector, rule by rule; nil: that cannot be changed from here.
+	Rules func(*client.Connector) []Rule
 }
 
 // The paths.
@@ -194,6 +198,7 @@ func (c *rooms) all() []room {
 		{method: post, path: PathConnectors, least: staff.Administrator, staff: c.connect},
 		{method: get, path: PathConnectors + "/{key}", least: staff.Administrator, staff: c.connector},
 		{method: post, path: PathConnectors + "/{key}/rotate", least: staff.Administrator, staff: c.changing(PathConnectors, c.rotateConnector, lifeField)},
+		{method: post, path: PathConnectors + "/{key}/bend", least: staff.Administrator, staff: c.changing(PathConnectors, c.bendConnector, c.ruleFields()...)},
 		{method: post, path: PathConnectors + "/{key}/undo", least: staff.Administrator, staff: c.changing(PathConnectors, c.undoConnector)},
 		{method: get, path: PathInvite, open: c.invite},
 		{method: post, path: PathInvite, open: c.redeem},

@@ -5,8 +5,9 @@
 //	/console/attempts/{reference}   what happened in one try, in order
 //	/console/apps, …/{key}          which apps send people here and what they may ask for; disable one, give it another secret
 //	/console/receivers, …/{key}     which systems hear what happened and how that goes; disable one, test it, another secret
-//	/console/connectors, …/{name}   which identity providers bring people, until when their secrets work, and whether one was heard
-//	                                of yet; connect another, another secret, bring back whom one took away
+//	/console/connectors, …/{name}   which identity providers bring people, until when their secrets work, whether one was heard
+//	                                of yet and what failed; connect another step by step, bend to one, another secret, bring back
+//	                                whom one took away
 //	/console/invite                 the first administrator picks what makes people staff
 //
 // Every room is opened in one place, which asks for a sign-in with a step-up, used in the last fifteen minutes, and for a

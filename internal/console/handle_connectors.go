@@ -48,13 +48,17 @@ func (c *rooms) connectors(r *web.Request, _ *member) (web.Page, error) {
 
 func (c *rooms) connected(ctx context.Context) (ConnectorsPage, error) {
 	all, err := c.Store.Connectors(ctx)
-	return ConnectorsPage{Connectors: all, Preset: client.PresetStandard, Now: c.Now()}, err
+	if err != nil {
+		return ConnectorsPage{}, err
+	}
+	heard, err := c.Store.AllHeard(ctx)
+	return ConnectorsPage{Connectors: all, Heard: heard, Provider: ProviderEntra, Now: c.Now()}, err
 }
 
 // connect makes a connector and shows its secret, this once. It gets nothing that more than one person has to agree to: its
 // contacts count once together, and its groups neither ask for less nor make anybody staff.
 func (c *rooms) connect(r *web.Request, m *member) (web.Page, error) {
-	form, err := r.Form(web.Field{Name: "name", Max: 100}, web.Field{Name: "preset", Max: 20}, lifeField)
+	form, err := r.Form(web.Field{Name: "name", Max: 100}, web.Field{Name: "provider", Max: 20}, lifeField)
 	if err != nil {
 		return web.Page{}, err
 	}
@@ -65,8 +69,12 @@ func (c *rooms) connect(r *web.Request, m *member) (web.Page, error) {
 	if !m.SteppedUp(now, session.StepUpLife) {
 		return c.Door.StepUp(r, m.Session, PathConnectors)
 	}
+	with := Provider(form["provider"])
+	if with.steps() == 0 {
+		return web.Page{}, fault.Wrap(fault.Invalid, message.Key("error.bad_request"), fmt.Errorf("provider %q", with))
+	}
 	token, hash := keyring.NewToken(prefixConnector)
-	v := client.Connector{ID: uuid.Must(uuid.NewV7()).String(), Name: form["name"], Trust: client.TrustOne, Preset: client.Preset(form["preset"]), Created: now, Updated: now}
+	v := client.Connector{ID: uuid.Must(uuid.NewV7()).String(), Name: form["name"], Trust: client.TrustOne, Preset: with.Preset(), Created: now, Updated: now}
 	k := client.Token{ID: uuid.Must(uuid.NewV7()).String(), Hash: hash, Created: now}
 	if k.Expires, err = expires(form["life"], now); err != nil {
 		return web.Page{}, err
@@ -76,7 +84,7 @@ func (c *rooms) connect(r *web.Request, m *member) (web.Page, error) {
 	if err != nil {
 		return web.Page{}, err
 	}
-	list.Name, list.Preset = v.Name, v.Preset
+	list.Name, list.Provider = v.Name, with
 	switch {
 	case len(list.Connectors) >= maxConnectors:
 		return list.wrong("console.connectors.many").Page(), nil
@@ -89,12 +97,12 @@ func (c *rooms) connect(r *web.Request, m *member) (web.Page, error) {
 	case err != nil:
 		return web.Page{}, err
 	}
-	return c.made(&v, token, time.Time{}, true).Page(), nil
+	return c.made(&v, token, with, time.Time{}, true).Page(), nil
 }
 
 // made is the page with a new secret.
-func (c *rooms) made(v *client.Connector, token string, until time.Time, first bool) ConnectedPage {
-	return ConnectedPage{Name: v.Name, Address: c.Base + "/scim/v2", Secret: token, Preset: v.Preset, Ends: v.Tokens[len(v.Tokens)-1].Expires, Until: until, First: first}
+func (c *rooms) made(v *client.Connector, token string, with Provider, until time.Time, first bool) ConnectedPage {
+	return ConnectedPage{Name: v.Name, Address: c.Base + "/scim/v2", Secret: token, Preset: v.Preset, Provider: with, Ends: v.Tokens[len(v.Tokens)-1].Expires, Until: until, First: first}
 }
 
 func (c *rooms) connector(r *web.Request, _ *member) (web.Page, error) {
@@ -109,12 +117,80 @@ func (c *rooms) connector(r *web.Request, _ *member) (web.Page, error) {
 	if err != nil {
 		return web.Page{}, err
 	}
+	heard, err := c.Store.AllHeard(r.Context())
+	if err != nil {
+		return web.Page{}, err
+	}
 	now := c.Now()
-	page := ConnectorPage{Connector: *v, Address: c.Base + "/scim/v2", Now: now}
+	page := ConnectorPage{Connector: *v, Address: c.Base + "/scim/v2", Heard: heard[v.ID], Lost: heard[""], Provider: whose(r, v), Now: now}
+	if c.Rules != nil {
+		page.Rules = c.Rules(v)
+	}
 	if w := b.Wave("", now); w != nil && held[w.ID] > 0 {
 		page.Wave, page.Held = w, held[w.ID]
 	}
 	return page.Page(), nil
+}
+
+// whose is the provider whose steps are open: the one that was chosen when the connector was made, or the one that its preset
+// is for.
+func whose(r *web.Request, v *client.Connector) Provider {
+	if p := Provider(r.URL.Query().Get("with")); p.steps() > 0 {
+		return p
+	}
+	if v.Preset == client.PresetEntra {
+		return ProviderEntra
+	}
+	return ""
+}
+
+// ruleFields are the fields of the form that turns rules.
+func (c *rooms) ruleFields() []web.Field {
+	fields := []web.Field{{Name: "preset", Max: 20}}
+	if c.Rules != nil {
+		for _, rule := range c.Rules(&client.Connector{Preset: client.PresetStandard}) {
+			fields = append(fields, web.Field{Name: rule.Field(), Max: 8})
+		}
+	}
+	return fields
+}
+
+// bendConnector changes how far the server bends to a connector. Its secrets stay, and it is in force everywhere within two
+// seconds.
+func (c *rooms) bendConnector(r *web.Request, do change) (web.Page, error) {
+	id, err := c.connectorID(r, do)
+	if err != nil {
+		return web.Page{}, err
+	}
+	_, err = c.Store.UpdateConnector(r.Context(), id, func(v *client.Connector) ([]event.Event, error) {
+		if v.Version != do.Version {
+			return nil, nil
+		}
+		was := *v
+		v.Preset = client.Preset(do.Form["preset"])
+		if c.Rules != nil {
+			v.Switches = map[string]bool{}
+			for _, rule := range c.Rules(v) {
+				switch choice := do.Form[rule.Field()]; choice {
+				case "on", "off":
+					v.Switches[rule.Name] = choice == "on"
+				case "preset", "":
+				default:
+					return nil, fault.Wrap(fault.Invalid, message.Key("error.bad_request"), fmt.Errorf("rule %s: %q", rule.Name, choice))
+				}
+			}
+		}
+		if err := v.Check(); err != nil {
+			return nil, fault.Wrap(fault.Invalid, message.Key("error.bad_request"), err)
+		}
+		if v.Preset == was.Preset && v.SwitchesText() == was.SwitchesText() {
+			v.Switches = was.Switches
+			return nil, nil
+		}
+		v.Updated = do.At
+		return []event.Event{v.Changed(&was, do.Actor, do.At)}, nil
+	})
+	return web.Page{Goto: do.Back}, err
 }
 
 // connectorID returns the id of the connector a change is about.
@@ -158,7 +234,7 @@ func (c *rooms) rotateConnector(r *web.Request, do change) (web.Page, error) {
 	if len(v.Tokens) > 1 {
 		until = v.Tokens[0].Expires
 	}
-	return c.made(v, token, until, false).Page(), nil
+	return c.made(v, token, whose(r, v), until, false).Page(), nil
 }
 
 // undoTime is how long one click brings people back; with very many of them, the page says that some are left.

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"strconv"
 	"time"
 
 	"github.com/regain-id/regain/internal/client"
@@ -11,8 +12,9 @@ import (
 // ConnectorsPage lists the connectors and asks for another.
 type ConnectorsPage struct {
 	Connectors []client.Connector
-	Name       string // that was typed
-	Preset     client.Preset
+	Heard      map[string]client.LastHeard // what was last heard of each, by its id
+	Name       string                      // that was typed
+	Provider   Provider                    // that was chosen
 	Problems   []web.Problem
 	Now        time.Time
 }
@@ -31,21 +33,24 @@ func (v ConnectorsPage) wrong(key string) ConnectorsPage {
 func (v ConnectorsPage) Path(name string) string { return PathConnectors + "/" + name }
 
 // Light says whether a connector was heard of.
-func (v ConnectorsPage) Light(c client.Connector) Note { return light(c.Last, v.Now) }
+func (v ConnectorsPage) Light(c client.Connector) Note { return light(c.Last, v.Heard[c.ID], v.Now) }
 
 // Ends is when the next of a connector's secrets ends; zero when none does.
 func (v ConnectorsPage) Ends(c client.Connector) time.Time { return c.NextEnd(v.Now) }
 
-// Dead reports whether a connector has no secret that works.
-func (v ConnectorsPage) Dead(c client.Connector) bool { return len(c.Live(v.Now)) == 0 }
+// Dead reports whether a connector has no secret and no key that works.
+func (v ConnectorsPage) Dead(c client.Connector) bool {
+	return len(c.Live(v.Now))+len(c.LiveKeys(v.Now)) == 0 && c.JWKS == ""
+}
 
 // PresetWords says whom a preset is for.
 func (v ConnectorsPage) PresetWords(p client.Preset) message.Message { return presetWords(p) }
 
-// Presets are what can be chosen.
-func (v ConnectorsPage) Presets() []client.Preset {
-	return []client.Preset{client.PresetStandard, client.PresetEntra, client.PresetStrict}
-}
+// Providers are what can be chosen.
+func (v ConnectorsPage) Providers() []Guide { return guides(v.Provider) }
+
+// presets are what can be chosen of one that is there.
+var presets = []client.Preset{client.PresetStandard, client.PresetEntra, client.PresetStrict}
 
 func presetWords(p client.Preset) message.Message {
 	switch p {
@@ -57,35 +62,44 @@ func presetWords(p client.Preset) message.Message {
 	return message.Key("console.preset.standard")
 }
 
-// ConnectedPage shows a new secret of a connector, this once, with what is typed beside it.
-type ConnectedPage struct {
-	Name    string
-	Address string
-	Secret  string // gone once the page is left
-	Preset  client.Preset
-	Ends    time.Time // of the secret; zero: no end
-	Until   time.Time // when those before it end; zero with First or when they have ended
-	First   bool
-}
-
-// Page renders the view.
-func (v ConnectedPage) Page() web.Page {
-	return web.Page{Template: "console-connected", Title: message.Key("console.new_secret.heading"), Data: v}
-}
-
-// Back is where the connector is shown.
-func (v ConnectedPage) Back() string { return PathConnectors + "/" + v.Name }
-
-// PresetWords says whom the preset is for.
-func (v ConnectedPage) PresetWords() message.Message { return presetWords(v.Preset) }
-
 // ConnectorPage shows one connector. Until it is heard of for the first time the page asks again by itself.
 type ConnectorPage struct {
 	Connector client.Connector
 	Address   string
-	Wave      *client.Wave // very many people it took away; nil for none
-	Held      int          // how many of them can be brought back
+	Heard     client.LastHeard
+	Lost      client.LastHeard // of whoever came with a secret that is nobody's
+	Rules     []Rule           // how far it is bent to; nil: that is not changed here
+	Provider  Provider         // whose steps are open
+	Wave      *client.Wave     // very many people it took away; nil for none
+	Held      int              // how many of them can be brought back
 	Now       time.Time
+}
+
+// Rule is one rule by which the server bends to a connector.
+type Rule struct {
+	Name string
+	On   bool // as it is
+	Own  bool // by a switch of the connector, whatever its preset says
+}
+
+// Field is the rule's field in the form.
+func (r Rule) Field() string { return ruleField + r.Name }
+
+// ruleField begins the fields of rules.
+const ruleField = "rule-"
+
+// Words says what the rule does.
+func (r Rule) Words() message.Message { return message.Message{Key: "console.rule." + r.Name} }
+
+// Choice is what is chosen: "preset", "on" or "off".
+func (r Rule) Choice() string {
+	switch {
+	case !r.Own:
+		return "preset"
+	case r.On:
+		return "on"
+	}
+	return "off"
 }
 
 // How often, and for how long after the secret was made, the page asks again. It does not for ever: a desk that was left is
@@ -104,11 +118,86 @@ func (v ConnectorPage) Waits() bool {
 // Path is where the connector is shown.
 func (v ConnectorPage) Path() string { return PathConnectors + "/" + v.Connector.Name }
 
+// Again is the same page.
+func (v ConnectorPage) Again() string { return pathOf(v.Connector.Name, v.Provider) }
+
+// Guides are the steps of all providers.
+func (v ConnectorPage) Guides() []Guide { return guides(v.Provider) }
+
+// Presets are what can be chosen.
+func (v ConnectorPage) Presets() []Preset {
+	var all []Preset
+	for _, p := range presets {
+		all = append(all, Preset{p, presetWords(p), p == v.Connector.Preset})
+	}
+	return all
+}
+
+// Preset is one that can be chosen.
+type Preset struct {
+	Name    client.Preset
+	Words   message.Message
+	Checked bool
+}
+
+// OwnRules is how many rules are its own.
+func (v ConnectorPage) OwnRules() int {
+	n := 0
+	for _, r := range v.Rules {
+		if r.Own {
+			n++
+		}
+	}
+	return n
+}
+
+// Failing reports whether the last that was heard of it failed.
+func (v ConnectorPage) Failing() bool { return goesWrong(v.Heard, v.Now) }
+
+// Failure says what its last failure means, mostly.
+func (v ConnectorPage) Failure() message.Message {
+	switch v.Heard.BadStatus {
+	case 400, 401, 403, 413, 415, 429:
+		return message.Message{Key: "console.failed." + strconv.Itoa(v.Heard.BadStatus)}
+	}
+	if v.Heard.BadStatus >= 500 {
+		return message.Key("console.failed.ours")
+	}
+	return message.Key("console.failed.other")
+}
+
+// Stray says that somebody came with a secret that is nobody's, while this connector was not heard of or lately failed: it may
+// have been its provider. An empty key when nobody did.
+func (v ConnectorPage) Stray() message.Message {
+	if v.Lost.BadAt.IsZero() || v.Now.Sub(v.Lost.BadAt) > strayFor || v.Lost.BadAt.Before(v.Connector.Last) {
+		return message.Message{}
+	}
+	if v.Lost.BadWhat == "mistyped" {
+		return message.Key("console.stray.mistyped", "At", v.Lost.BadAt)
+	}
+	return message.Key("console.stray.unknown", "At", v.Lost.BadAt)
+}
+
+// strayFor is how long somebody is told of who came with a secret that is nobody's.
+const strayFor = time.Hour
+
+// Keyed reports whether it signs with keys.
+func (v ConnectorPage) Keyed() bool { return v.Connector.Asserts() }
+
+// Keys are the keys it signs with, by what can be told of them.
+func (v ConnectorPage) Keys() []Secret {
+	var all []Secret
+	for _, k := range v.Connector.Keys {
+		all = append(all, Secret{Name: k.ID, Made: k.Created, Ends: k.Expires, Now: v.Now})
+	}
+	return all
+}
+
 // Version is what a change has to name.
 func (v ConnectorPage) Version() int64 { return v.Connector.Version }
 
 // Light says whether the connector was heard of.
-func (v ConnectorPage) Light() Note { return light(v.Connector.Last, v.Now) }
+func (v ConnectorPage) Light() Note { return light(v.Connector.Last, v.Heard, v.Now) }
 
 // PresetWords says whom its preset is for.
 func (v ConnectorPage) PresetWords() message.Message { return presetWords(v.Connector.Preset) }
@@ -156,9 +245,16 @@ func (v ConnectorPage) Page() web.Page {
 // quietAfter is how long a connector may say nothing before its light goes out: identity providers come by every hour or so.
 const quietAfter = 24 * time.Hour
 
-// light says in a word whether a connector was heard of.
-func light(last, now time.Time) Note {
+// goesWrong reports whether the last that was heard of a connector failed, within the time after which it counts as quiet.
+func goesWrong(h client.LastHeard, now time.Time) bool {
+	return !h.BadAt.IsZero() && !h.BadAt.Before(h.At) && now.Sub(h.BadAt) < quietAfter
+}
+
+// light says in a word whether a connector was heard of, and whether it gets on.
+func light(last time.Time, h client.LastHeard, now time.Time) Note {
 	switch {
+	case goesWrong(h, now):
+		return Note{"bad", message.Key("console.light.failing")}
 	case last.IsZero():
 		return Note{"warn", message.Key("console.light.never")}
 	case now.Sub(last) < quietAfter:

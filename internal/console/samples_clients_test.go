@@ -51,13 +51,29 @@ func clientSamples() map[string]view {
 	made := client.Connector{ID: "c3", Name: "okta", Trust: client.TrustNone, Preset: client.PresetStrict, Tokens: []client.Token{{ID: "t", Created: noon}}, Created: noon, Updated: noon}
 	const scim, token = "https://reset.contoso.example/scim/v2", "rgn_scim_8zT2o5yH7mQJm3kN1vRwXcB4sLdFgA6pUeIjKtYhOqE_1a2b3c4d"
 	return map[string]view{
-		"connectors": ConnectorsPage{Connectors: []client.Connector{entra, hr, made}, Preset: client.PresetStandard, Now: noon}, "connectors-none": ConnectorsPage{Preset: client.PresetStandard, Now: noon},
-		"connectors-wrong": ConnectorsPage{Connectors: []client.Connector{entra}, Name: "My IdP", Preset: client.PresetEntra, Now: noon}.wrong("console.connectors.name.wrong"),
-		"connectors-taken": ConnectorsPage{Connectors: []client.Connector{entra}, Name: "entra", Preset: client.PresetEntra, Now: noon}.wrong("console.connectors.name.taken"),
-		"connectors-many":  ConnectorsPage{Name: "entra", Preset: client.PresetEntra, Now: noon}.wrong("console.connectors.many"),
-		"connected":        ConnectedPage{Name: "okta", Address: scim, Secret: token, Preset: client.PresetStandard, Ends: in(8760), First: true},
-		"connected-again":  ConnectedPage{Name: "entra", Address: scim, Secret: token, Preset: client.PresetEntra, Until: in(24)}, "connected-ended": ConnectedPage{Name: "entra", Address: scim, Secret: token, Preset: client.PresetStrict},
-		"connector": ConnectorPage{Connector: entra, Address: scim, Now: noon}, "connector-waits": ConnectorPage{Connector: made, Address: scim, Now: noon}, "connector-tired": ConnectorPage{Connector: made, Address: scim, Now: in(1)},
+		"connectors": ConnectorsPage{Connectors: []client.Connector{entra, hr, made}, Provider: ProviderEntra, Now: noon}, "connectors-none": ConnectorsPage{Provider: ProviderEntra, Now: noon},
+		"connectors-wrong":    ConnectorsPage{Connectors: []client.Connector{entra}, Name: "My IdP", Provider: ProviderKeycloak, Now: noon}.wrong("console.connectors.name.wrong"),
+		"connectors-taken":    ConnectorsPage{Connectors: []client.Connector{entra}, Name: "entra", Provider: ProviderKeycloak, Now: noon}.wrong("console.connectors.name.taken"),
+		"connectors-many":     ConnectorsPage{Name: "entra", Provider: ProviderKeycloak, Now: noon}.wrong("console.connectors.many"),
+		"connected":           ConnectedPage{Name: "okta", Address: scim, Secret: token, Preset: client.PresetStandard, Provider: ProviderOkta, Ends: in(8760), First: true},
+		"connected-entra":     ConnectedPage{Name: "entra", Address: scim, Secret: token, Preset: client.PresetEntra, Provider: ProviderEntra, Ends: in(8760), First: true},
+		"connected-authentik": ConnectedPage{Name: "authentik", Address: scim, Secret: token, Preset: client.PresetStandard, Provider: ProviderAuthentik, First: true},
+		"connected-keycloak":  ConnectedPage{Name: "keycloak", Address: scim, Secret: token, Preset: client.PresetStandard, Provider: ProviderKeycloak, First: true},
+		"connected-other":     ConnectedPage{Name: "hr", Address: scim, Secret: token, Preset: client.PresetStandard, Provider: ProviderOther, First: true},
+		"connected-again":     ConnectedPage{Name: "entra", Address: scim, Secret: token, Preset: client.PresetEntra, Until: in(24)}, "connected-ended": ConnectedPage{Name: "entra", Address: scim, Secret: token, Preset: client.PresetStrict},
+		"connector":           ConnectorPage{Connector: entra, Address: scim, Heard: client.LastHeard{At: in(-1), What: "PATCH Groups", Status: 204, BadAt: in(-3), BadWhat: "POST Users", BadStatus: 400}, Rules: sampleRules(), Provider: ProviderEntra, Now: noon},
+		"connector-failing":   ConnectorPage{Connector: entra, Address: scim, Heard: client.LastHeard{At: in(-1), What: "POST Users", Status: 400, BadAt: in(-1), BadWhat: "POST Users", BadStatus: 400}, Provider: ProviderEntra, Now: noon},
+		"connector-refused":   ConnectorPage{Connector: made, Address: scim, Heard: client.LastHeard{At: noon, BadAt: noon, BadWhat: "GET Users", BadStatus: 401}, Rules: sampleRules(), Provider: ProviderOkta, Now: in(1)},
+		"connector-forbidden": ConnectorPage{Connector: entra, Address: scim, Heard: client.LastHeard{At: noon, BadAt: noon, BadWhat: "GET Groups", BadStatus: 403}, Now: noon},
+		"connector-large":     ConnectorPage{Connector: entra, Address: scim, Heard: client.LastHeard{At: noon, BadAt: noon, BadWhat: "PUT Groups", BadStatus: 413}, Now: noon},
+		"connector-type":      ConnectorPage{Connector: entra, Address: scim, Heard: client.LastHeard{At: noon, BadAt: noon, BadWhat: "POST Users", BadStatus: 415}, Now: noon},
+		"connector-often":     ConnectorPage{Connector: entra, Address: scim, Heard: client.LastHeard{At: noon, BadAt: noon, BadWhat: "GET Users", BadStatus: 429}, Now: noon},
+		"connector-ours":      ConnectorPage{Connector: entra, Address: scim, Heard: client.LastHeard{At: noon, BadAt: noon, BadWhat: "GET Users", BadStatus: 503}, Now: noon},
+		"connector-odd":       ConnectorPage{Connector: entra, Address: scim, Heard: client.LastHeard{At: noon, BadAt: noon, BadWhat: "other elsewhere", BadStatus: 405}, Now: noon},
+		"connector-stray":     ConnectorPage{Connector: made, Address: scim, Lost: client.LastHeard{At: in(0), BadAt: noon, BadWhat: "mistyped", BadStatus: 401}, Provider: ProviderAuthentik, Now: noon},
+		"connector-unknown":   ConnectorPage{Connector: made, Address: scim, Lost: client.LastHeard{At: in(0), BadAt: noon, BadWhat: "unknown", BadStatus: 401}, Provider: ProviderOther, Now: noon},
+		"connector-keyed":     ConnectorPage{Connector: client.Connector{ID: "c4", Name: "workday", Trust: client.TrustOne, Preset: client.PresetStandard, SetPassword: true, Keys: keyed.Keys, Created: in(-10), Updated: in(-10), Last: in(-1)}, Address: scim, Now: noon},
+		"connector-jwks":      ConnectorPage{Connector: client.Connector{ID: "c5", Name: "ipsie", Trust: client.TrustOne, Preset: client.PresetStandard, JWKS: "https://idp.contoso.example/jwks", Created: in(-10), Updated: in(-10), Last: in(-1)}, Address: scim, Provider: ProviderKeycloak, Now: noon}, "connector-waits": ConnectorPage{Connector: made, Address: scim, Now: noon}, "connector-tired": ConnectorPage{Connector: made, Address: scim, Now: in(1)},
 		"connector-quiet":    ConnectorPage{Connector: hr, Address: scim, Now: noon},
 		"connector-wave":     ConnectorPage{Connector: entra, Address: scim, Now: noon, Held: 4210, Wave: &client.Wave{ID: "w", Began: in(-2), Last: in(-1)}},
 		"connector-wave-one": ConnectorPage{Connector: entra, Address: scim, Now: noon, Held: 1, Wave: &client.Wave{ID: "w", Began: in(-2), Last: in(-1)}},
@@ -78,4 +94,14 @@ func clientSamples() map[string]view {
 		"hostile-receiver": ReceiverPage{Now: noon, Note: message.Key("console.receiver.tested"), Health: client.Health{Bad: noon, Class: hostile}, Receiver: client.Receiver{Key: hostile, Name: hostile, IDP: hostile, Audience: hostile, Hosts: []string{hostile}, Events: []string{hostile}},
 			Streams: []StreamOf{{client.Stream{Delivery: "push", Endpoint: "https://" + hostile, Description: hostile, Reason: hostile}, client.Health{Bad: noon, Class: hostile}}}},
 	}
+}
+
+// sampleRules are the rules of a connector, one of them turned each way.
+func sampleRules() []Rule {
+	var all []Rule
+	for i, name := range []string{"any-case-ops", "string-booleans", "dotted-keys", "scalar-complex", "wrap-single", "drop-duplicates", "loose-schemas", "ignore-unknown", "bracket-filters", "first-primary",
+		"ignore-lost-members", "put-keeps-absent", "replace-creates", "brief-patch"} {
+		all = append(all, Rule{Name: name, On: i%3 > 0, Own: i == 3 || i == 4})
+	}
+	return all
 }

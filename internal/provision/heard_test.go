@@ -173,7 +173,9 @@ func TestASwitchBendsToAConnectorWhateverItsPresetSays(t *testing.T) {
 	c.want(400, "PATCH", "/Users/"+id, loud)
 	turn(func(c *client.Connector) { c.Switches = map[string]bool{"any-case-ops": true, "of-tomorrow": true} })
 	c.want(200, "PATCH", "/Users/"+id, loud)
-	turn(func(c *client.Connector) { c.Preset, c.Switches = client.PresetEntra, map[string]bool{"any-case-ops": false} })
+	turn(func(c *client.Connector) {
+		c.Preset, c.Switches = client.PresetEntra, map[string]bool{"any-case-ops": false}
+	})
 	if got := c.want(http.StatusBadRequest, "PATCH", "/Users/"+id, loud); !strings.Contains(got.body, "invalidSyntax") {
 		t.Errorf("got %s", got.body)
 	}

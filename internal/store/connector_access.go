@@ -127,19 +127,32 @@ func (s *Store) NoteHeard(ctx context.Context, connector, what string, status in
 	})
 }
 
+const selectHeard = `SELECT connector, at, what, status, bad_at, bad_what, bad_status FROM connector_heard `
+
+func (s *Store) heard(ctx context.Context, where string, args ...any) (map[string]client.LastHeard, error) {
+	all := map[string]client.LastHeard{}
+	err := s.db.query(ctx, func(row scanner) error {
+		var h client.LastHeard
+		var connector string
+		var at, badAt int64
+		err := row.Scan(&connector, &at, &h.What, &h.Status, &badAt, &h.BadWhat, &h.BadStatus)
+		h.At, h.BadAt = moment(at), moment(badAt)
+		all[connector] = h
+		return err
+	}, selectHeard+where, args...)
+	return all, err
+}
+
 // Heard returns what was last heard of a connector; the zero value when nothing was. Connector "" is whoever came with a
 // secret that is nobody's.
 func (s *Store) Heard(ctx context.Context, connector string) (client.LastHeard, error) {
-	found, err := collect(ctx, s.db, func(row scanner) (h client.LastHeard, err error) {
-		var at, badAt int64
-		err = row.Scan(&at, &h.What, &h.Status, &badAt, &h.BadWhat, &h.BadStatus)
-		h.At, h.BadAt = moment(at), moment(badAt)
-		return h, err
-	}, `SELECT at, what, status, bad_at, bad_what, bad_status FROM connector_heard WHERE connector = $1`, connector)
-	if err != nil || len(found) == 0 {
-		return client.LastHeard{}, err
-	}
-	return found[0], nil
+	all, err := s.heard(ctx, `WHERE connector = $1`, connector)
+	return all[connector], err
+}
+
+// AllHeard is Heard of all of them, by their ids.
+func (s *Store) AllHeard(ctx context.Context) (map[string]client.LastHeard, error) {
+	return s.heard(ctx, "")
 }
 
 // tokenStale is how old the last look at the generation may be when a token is let in by what is kept: with the poll of each

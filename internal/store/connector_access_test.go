@@ -182,7 +182,9 @@ func TestSwitchesAndKeysAreCheckedBeforeTheyAreKept(t *testing.T) {
 	s := storetest.Open(t, store.SQLite)
 	key := client.PublicKey{ID: "k", JWK: `{"kty":"EC"}`}
 	for name, change := range map[string]func(*client.Connector){
-		"three keys":            func(c *client.Connector) { c.Keys = []client.PublicKey{{ID: "a", JWK: key.JWK}, {ID: "b", JWK: key.JWK}, {ID: "c", JWK: key.JWK}} },
+		"three keys": func(c *client.Connector) {
+			c.Keys = []client.PublicKey{{ID: "a", JWK: key.JWK}, {ID: "b", JWK: key.JWK}, {ID: "c", JWK: key.JWK}}
+		},
 		"a key twice":           func(c *client.Connector) { c.Keys = []client.PublicKey{key, key} },
 		"a private key":         func(c *client.Connector) { c.Keys = []client.PublicKey{{ID: "k", JWK: `{"kty":"EC","d":"x"}`}} },
 		"a shared secret":       func(c *client.Connector) { c.Keys = []client.PublicKey{{ID: "k", JWK: `{"kty":"oct","k":"x"}`}} },

@@ -121,8 +121,13 @@ func (v ConnectorPage) Path() string { return PathConnectors + "/" + v.Connector
 // Again is the same page.
 func (v ConnectorPage) Again() string { return pathOf(v.Connector.Name, v.Provider) }
 
-// Guides are the steps of all providers.
-func (v ConnectorPage) Guides() []Guide { return guides(v.Provider) }
+// Guides are the steps of all providers; once it is connected and gets on, none of them is open.
+func (v ConnectorPage) Guides() []Guide {
+	if !v.Connector.Last.IsZero() && !v.Failing() {
+		return guides("")
+	}
+	return guides(v.Provider)
+}
 
 // Presets are what can be chosen.
 func (v ConnectorPage) Presets() []Preset {

@@ -210,3 +210,84 @@ func TestAWaveIsShownAndUndoneByOneButton(t *testing.T) {
 		t.Errorf("written down: %+v", all)
 	}
 }
+
+func TestAConnectorIsBentToWithoutANewSecret(t *testing.T) {
+	h := open(t)
+	b := h.signIn("rosa", true, "root")
+	b.do("POST", PathConnectors, connecting("entra", "entra", "never"))
+	v := h.connectorOf("entra")
+	bend := func(version int64, change ...string) int {
+		t.Helper()
+		form := url.Values{"version": {strconv.FormatInt(version, 10)}, "preset": {"entra"}, "rule-any-case-ops": {"preset"}, "rule-brief-patch": {"preset"}}
+		for i := 0; i < len(change); i += 2 {
+			form.Set(change[i], change[i+1])
+		}
+		return b.do("POST", PathConnectors+"/entra/bend", form).Code
+	}
+	if code := bend(v.Version, "preset", "strict", "rule-any-case-ops", "on", "rule-brief-patch", "off"); code != 303 {
+		t.Fatalf("%d", code)
+	}
+	now := h.connectorOf("entra")
+	if now.Preset != client.PresetStrict || now.SwitchesText() != "any-case-ops=on brief-patch=off" || len(now.Tokens) != 1 || now.Tokens[0].ID != v.Tokens[0].ID || now.Version != v.Version+1 {
+		t.Errorf("%+v", now)
+	}
+	all := h.changes(v.ID)
+	if last := all[len(all)-1]; last.Type != event.ConnectorChanged || last.Actor != "person:"+h.people["rosa"].ID || fmt.Sprint(last.Data["switches"]) != "[ any-case-ops=on brief-patch=off]" {
+		t.Errorf("written down: %+v", last)
+	}
+	page := b.get(PathConnectors + "/entra").Body.String()
+	if !strings.Contains(page, `<details open><summary>Rule by rule`) || !strings.Contains(page, `value="strict" checked`) || !strings.Contains(page, `<option value="off" selected>`) {
+		t.Error("the page does not show how it is")
+	}
+	// A page that is older than that changes nothing; nor does one that asks for what there is not.
+	if bend(v.Version); h.connectorOf("entra").Version != now.Version {
+		t.Error("an old page changed it")
+	}
+	if bend(now.Version, "preset", "strict", "rule-any-case-ops", "on", "rule-brief-patch", "off"); h.connectorOf("entra").Version != now.Version {
+		t.Error("the same again is a change")
+	}
+	for _, wrong := range [][]string{{"preset", "lenient"}, {"preset", ""}, {"rule-brief-patch", "perhaps"}, {"rule-of-nobody", "on"}, {"trust", "all"}} {
+		if code := bend(now.Version, wrong...); code != 400 || h.connectorOf("entra").Version != now.Version {
+			t.Errorf("%v: %d", wrong, code)
+		}
+	}
+	if code := bend(now.Version); code != 303 || h.connectorOf("entra").SwitchesText() != "" || h.connectorOf("entra").Preset != client.PresetEntra {
+		t.Errorf("given back: %d", code)
+	}
+	h.clock = h.clock.Add(session.StepUpLife + time.Second)
+	if code := bend(h.connectorOf("entra").Version, "preset", "strict"); code != 200 || h.connectorOf("entra").Preset != client.PresetEntra {
+		t.Errorf("without a step-up: %d", code)
+	}
+}
+
+func TestWhatFailedAndWhoCameWithoutASecretIsShown(t *testing.T) {
+	h := open(t)
+	b := h.signIn("rosa", true, "root")
+	b.do("POST", PathConnectors, connecting("okta", "okta", "year"))
+	id := h.connectorOf("okta").ID
+	page := func() string { t.Helper(); return b.get(PathConnectors + "/okta?with=okta").Body.String() }
+	if got := page(); !strings.Contains(got, "<details open><summary>Okta") || strings.Contains(got, "<details open><summary>Microsoft") {
+		t.Error("the steps that were chosen are not open")
+	}
+	if got := b.get(PathConnectors + `/okta?with="><script>`).Body.String(); strings.Contains(got, "script>") && strings.Contains(got, `"><script>`) {
+		t.Error("what stands in the address comes into the page")
+	}
+	h.must(h.db.NoteHeard(t.Context(), "", "mistyped", 401, true, h.clock))
+	if got := page(); !strings.Contains(got, "cut off or changed on its way") {
+		t.Error("a secret that was cut is not told of")
+	}
+	h.must(h.db.NoteHeard(t.Context(), id, "GET Users", 401, true, h.clock))
+	if got := page(); !strings.Contains(got, "GET Users was answered with 401") || !strings.Contains(got, "It was not let in") || !strings.Contains(b.get(PathConnectors).Body.String(), "The last request failed") {
+		t.Error("a refusal is not told of")
+	}
+	h.clock = h.clock.Add(time.Minute)
+	h.must(h.db.NoteHeard(t.Context(), id, "POST Users", 201, false, h.clock))
+	if got := page(); !strings.Contains(got, ">Connected<") || strings.Contains(got, "cut off") || !strings.Contains(got, "The last one that failed: GET Users") || strings.Contains(got, "<details open>") {
+		t.Error("once it is connected the page says so, and what failed before")
+	}
+	h.clock = h.clock.Add(quietAfter)
+	b = h.signIn("rosa", true, "root")
+	if got := page(); !strings.Contains(got, "Quiet for more than a day") {
+		t.Error("a quiet one is not told of")
+	}
+}

@@ -91,6 +91,15 @@ func open(t *testing.T) *house {
 		hash, _ := keyring.HashToken(token)
 		return hash
 	}}
+	c.Rules = func(v *client.Connector) []Rule {
+		all := []Rule{{Name: "any-case-ops", On: v.Preset != client.PresetStrict}, {Name: "brief-patch", On: v.Preset == client.PresetEntra}}
+		for i, r := range all {
+			if on, own := v.Switches[r.Name]; own {
+				all[i].On, all[i].Own = on, true
+			}
+		}
+		return all
+	}
 	h.must(Mount(h.site, c))
 	h.rooms = &rooms{c}
 	for _, name := range []string{"Ada Lovelace", "Grace Hopper", "Rosa Root", "Bob Bold"} {

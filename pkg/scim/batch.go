@@ -37,6 +37,7 @@ type Write struct {
 	Pre    Precondition
 	Need   Selection
 	FailOn int // 0: whatever becomes of the writes before it
+	Act    Act // by what it is made; one by one, a Binder's Principal has it
 }
 
 // Result is what became of a write: the resource as it is afterwards, nil after a deletion, or an error.
@@ -76,6 +77,10 @@ func (q request) apply(t *resourceType, writes []Write) []Result {
 			results[i].Err = ErrNotDone
 			continue
 		}
+		if w.Act.Method != "" {
+			q.act = w.Act
+			s = q.store(t)
+		}
 		if results[i] = w.Do(q.ctx(), s); results[i].Err != nil {
 			failed++
 		}
@@ -107,6 +112,8 @@ func (q request) together(run, ops []*operation, left int) (failed int) {
 		if left > 0 {
 			w.FailOn = left - failed
 		}
+		w.Act = q.act
+		w.Act.Method = op.method
 		writes, of = append(writes, w), append(of, op)
 	}
 	if len(writes) > 0 {

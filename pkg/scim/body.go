@@ -21,6 +21,15 @@ func (q request) body(t *resourceType) (Object, error) {
 
 // read reads a JSON object of at most most bytes.
 func (q request) read(most int64) (Object, error) {
+	data, err := q.raw(most)
+	if err != nil {
+		return nil, err
+	}
+	return schema.ParseJSON(data)
+}
+
+// raw reads a body of at most most bytes, of a type that is taken.
+func (q request) raw(most int64) ([]byte, error) {
 	if err := acceptable(q.r.Header); err != nil {
 		return nil, err
 	}
@@ -34,7 +43,7 @@ func (q request) read(most int64) (Object, error) {
 		}
 		return nil, &Error{Status: http.StatusBadRequest, Type: schema.InvalidSyntax, Detail: "the body ended early", Cause: err}
 	}
-	return schema.ParseJSON(data)
+	return data, nil
 }
 
 var tooLarge = &Error{Status: http.StatusRequestEntityTooLarge, Detail: "the body is too large"}

@@ -238,19 +238,22 @@ func (q request) readOperation(op *operation, o Object) error {
 	if err := q.aim(op, path); err != nil {
 		return err
 	}
-	if op.method == http.MethodDelete {
-		return nil
-	}
 	body, ok := data.(Object)
-	if !ok {
+	if !ok && op.method != http.MethodDelete {
 		return schema.Invalid(schema.InvalidSyntax, "data", "want an object")
 	}
-	var err error
-	if op.method == http.MethodPatch {
+	return q.readData(op, body)
+}
+
+// readData reads what an operation is to write.
+func (q request) readData(op *operation, body Object) (err error) {
+	switch op.method {
+	case http.MethodDelete:
+	case http.MethodPatch:
 		op.plan, err = q.plan(op.t, body)
-		return err
+	default:
+		op.sent, op.given, err = op.t.Decode(body, q.p.Compat)
 	}
-	op.sent, op.given, err = op.t.Decode(body, q.p.Compat)
 	return err
 }
 

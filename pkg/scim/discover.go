@@ -106,6 +106,13 @@ func (s *Server) describeService(readOnly, passwords bool) any {
 			"description": "A bearer token in the Authorization header.", "specUri": "https://www.rfc-editor.org/info/rfc6750"}},
 		"meta": metadata{"ServiceProviderConfig", s.base + "/ServiceProviderConfig"},
 	}
+	if s.cfg.Async != nil || len(s.cfg.Events) > 0 { // RFC 9967 §4
+		async := "none"
+		if s.cfg.Async != nil && !readOnly {
+			async = "request"
+		}
+		doc["securityEvents"] = m{"asyncRequest": async, "eventUris": append([]string{}, s.cfg.Events...)}
+	}
 	if s.cfg.DocumentationURI != "" {
 		doc["documentationUri"] = s.cfg.DocumentationURI
 	}

@@ -34,7 +34,15 @@ func (e *encoder) value(v any) {
 
 // location is the absolute URL of a resource; it never depends on the request.
 func (s *Server) location(t *resourceType, id string) string {
-	return s.base + t.Endpoint + "/" + url.PathEscape(id)
+	return s.base + path(t, id)
+}
+
+// path is where the resources of a type stand below the base URL, or one of them.
+func path(t *resourceType, id ...string) string {
+	if len(id) == 0 {
+		return t.Endpoint
+	}
+	return t.Endpoint + "/" + url.PathEscape(id[0])
 }
 
 func (e *encoder) resource(p projection, r *Resource) {

@@ -35,6 +35,11 @@ type Config struct {
 	Me func(context.Context, *Principal) (typ, id string, err error)
 	// Cursor is for paging by cursor (RFC 9865).
 	Cursor CursorConfig
+	// Async keeps requests whose client wants to be answered later (RFC 9967 §2.5.1). Nil: every request is answered at once.
+	Async Async
+	// Events are the URIs of the security events that changes here are told by (RFC 9967 §2), as ServiceProviderConfig shows
+	// them. Delivering them is the application's.
+	Events []string
 	// Now gives the time for what expires; nil means time.Now.
 	Now func() time.Time
 
@@ -223,10 +228,13 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, p *Principal) (*
 	if err != nil {
 		return nil, err
 	}
-	q := request{s: s, w: w, r: r, p: p}
+	q := request{s: s, w: w, r: r, p: p, act: Act{Method: r.Method}}
 	method := r.Method
 	if method == http.MethodHead {
 		method = http.MethodGet // net/http leaves the body out
+	}
+	if res, err := q.postpone(method, seg); res != nil || err != nil {
+		return res, err
 	}
 	switch {
 	case len(seg) > 0 && s.at[seg[0]] != nil:
@@ -276,6 +284,8 @@ type request struct {
 	w http.ResponseWriter
 	r *http.Request
 	p *Principal
+	// act is what a Binder is told of the change that is made.
+	act Act
 }
 
 func (q request) ctx() context.Context { return q.r.Context() }
@@ -283,7 +293,9 @@ func (q request) ctx() context.Context { return q.r.Context() }
 // store returns the store of a type as this principal uses it.
 func (q request) store(t *resourceType) Store {
 	if b, ok := t.Store.(Binder); ok {
-		return b.As(q.p)
+		p := *q.p
+		p.Act = q.act
+		return b.As(&p)
 	}
 	return t.Store
 }

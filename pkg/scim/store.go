@@ -199,4 +199,5 @@ type Principal struct {
 	// principal sends has an effect.
 	ChangePassword bool
 	Data           any // whatever the application wants its stores to know, see Binder
+	Act            Act // set by the engine for a Binder: by what a change is made
 }

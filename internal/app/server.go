@@ -100,7 +100,7 @@ type Server struct {
 	languages []string
 	pool      *work.Pool
 	health    *health
-	scim      *provision.Handler
+	scim      *provision.Server
 }
 
 // New wires a server. The caller closes it.
@@ -202,8 +202,9 @@ func (srv *Server) wire(ctx context.Context) error {
 	handlers[string(event.RouteReconcile)] = srv.reconcile
 	handlers[string(event.RouteRetire)] = func(ctx context.Context, i event.Item) error { return srv.Flow.Retire(ctx, i.Ref) }
 	maps.Copy(handlers, srv.Signal.Handlers())
+	maps.Copy(handlers, scim.Handlers()) // a request of a thousand operations lasts: it is set aside, too
 	host, _ := os.Hostname()
-	srv.pool = work.New(work.Config{Queue: queue{srv.Store.Store, s.Crash}, Handlers: handlers, Aside: signal.Kinds, Held: srv.Signal.Held, Owner: fmt.Sprintf("%s/%d", host, os.Getpid()), Lanes: s.Lanes, Now: s.Now, Log: s.Log})
+	srv.pool = work.New(work.Config{Queue: queue{srv.Store.Store, s.Crash}, Handlers: handlers, Aside: append(slices.Clone(signal.Kinds), provision.Kind), Held: srv.Signal.Held, Owner: fmt.Sprintf("%s/%d", host, os.Getpid()), Lanes: s.Lanes, Now: s.Now, Log: s.Log})
 	return nil
 }
 

@@ -53,8 +53,31 @@ func Heard(k ReceiverKind) []string {
 	return nil
 }
 
+// What a receiver of kind ssf may hear of people and groups as SCIM knows them (RFC 9967), by what stands behind
+// urn:ietf:params:scim:event: on the wire. It hears what it lists and no more: they tell much more than the others, and of
+// everybody.
+const (
+	FeedCreateNotice = "prov:create:notice"
+	FeedPutNotice    = "prov:put:notice"
+	FeedPatchNotice  = "prov:patch:notice"
+	FeedDelete       = "prov:delete"
+	FeedActivate     = "prov:activate"
+	FeedDeactivate   = "prov:deactivate"
+	FeedAnswer       = "misc:asyncresp"
+)
+
+// Feeds are all of these, in the order they are shown.
+func Feeds() []string {
+	return []string{FeedCreateNotice, FeedPutNotice, FeedPatchNotice, FeedDelete, FeedActivate, FeedDeactivate, FeedAnswer}
+}
+
+// FeedURI is what such an event is called on the wire.
+func FeedURI(name string) string { return "urn:ietf:params:scim:event:" + name }
+
 // Bounds of what a receiver may have.
 const (
+	MaxFollowed = 20 // connectors a receiver follows
+
 	MaxHosts   = 10 // hosts that events may be pushed to
 	MaxStreams = 4  // streams of one receiver
 	MaxIgnored = 64 // event types a stream may ask for, those we do not know included
@@ -78,6 +101,8 @@ type Receiver struct {
 	Secrets  []Token  // OAuth client secrets, hashed; at most MaxTokens live
 	Audience string   // aud of what it is sent
 	Hosts    []string // hosts it may have events pushed to
+	// Connectors are the ids of those of whose people, groups and answers the receiver hears, of what Feeds lists; none: of all.
+	Connectors []string
 
 	// Of kind webhook.
 	URL  string
@@ -130,12 +155,22 @@ type Health struct {
 	Dead    int       // given up
 }
 
-// Hears reports whether the receiver may hear a type of event, by the name Heard lists it under.
+// Hears reports whether the receiver may hear a type of event, by the name Heard or Feeds lists it under.
 func (r *Receiver) Hears(name string) bool {
 	if len(r.Events) == 0 {
 		return slices.Contains(Heard(r.Kind), name)
 	}
 	return slices.Contains(r.Events, name)
+}
+
+// Feed reports whether the receiver hears anything that Feeds lists.
+func (r *Receiver) Feed() bool {
+	return slices.ContainsFunc(Feeds(), func(name string) bool { return r.Kind == ReceiverSSF && r.Hears(name) })
+}
+
+// Follows reports whether the receiver hears of what a connector brings.
+func (r *Receiver) Follows(connector string) bool {
+	return len(r.Connectors) == 0 || slices.Contains(r.Connectors, connector)
 }
 
 // Check reports the first thing wrong with the receiver.
@@ -149,6 +184,9 @@ func (r *Receiver) Check() error {
 	known := Heard(r.Kind)
 	if known == nil {
 		return fmt.Errorf("kind %q: want %s or %s", r.Kind, ReceiverSSF, ReceiverWebhook)
+	}
+	if r.Kind == ReceiverSSF {
+		known = append(known, Feeds()...)
 	}
 	for i, e := range r.Events {
 		if !slices.Contains(known, e) || slices.Contains(r.Events[:i], e) {
@@ -176,6 +214,9 @@ func (r *Receiver) checkSSF() error {
 	if r.Audience == "" || len(r.Audience) > 300 || !visible(r.Audience) {
 		return fmt.Errorf("audience %q: want 1 to 300 characters without spaces", r.Audience)
 	}
+	if len(r.Connectors) > MaxFollowed {
+		return fmt.Errorf("%d connectors: want at most %d", len(r.Connectors), MaxFollowed)
+	}
 	if len(r.Hosts) > MaxHosts {
 		return fmt.Errorf("%d hosts: want at most %d", len(r.Hosts), MaxHosts)
 	}
@@ -191,8 +232,8 @@ func (r *Receiver) checkSSF() error {
 }
 
 func (r *Receiver) checkWebhook() error {
-	if r.Audience != "" || len(r.Hosts) > 0 || len(r.Secrets) > 0 {
-		return fmt.Errorf("an audience, hosts and client secrets are of kind %s", ReceiverSSF)
+	if r.Audience != "" || len(r.Hosts) > 0 || len(r.Secrets) > 0 || len(r.Connectors) > 0 {
+		return fmt.Errorf("an audience, hosts, connectors and client secrets are of kind %s", ReceiverSSF)
 	}
 	if err := checkReturn(r.URL); err != nil {
 		return err

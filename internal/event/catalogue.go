@@ -18,6 +18,7 @@ const (
 	RouteRetire    Route = "retire"    // end what outlived its time: attempts, typed names
 	RouteConfirm   Route = "confirm"   // deliver the code of enrolment Event.Ref
 	RouteSignal    Route = "signal"    // tell the receivers of other systems
+	RouteFeed      Route = "feed"      // tell those of them that follow people and groups as SCIM knows them (RFC 9967)
 )
 
 // Entry describes one type of event: where it goes, how long its work is worth doing, and what it means.
@@ -69,6 +70,7 @@ const (
 	GroupCreated      Type = "group.created"
 	GroupUpdated      Type = "group.updated"
 	GroupDeleted      Type = "group.deleted"
+	RequestAnswered   Type = "request.answered"
 	MethodAdded       Type = "method.added"
 	MethodProvisioned Type = "method.provisioned"
 	MethodChanged     Type = "method.changed"
@@ -167,15 +169,16 @@ var Catalogue = map[Type]Entry{
 	LinkMade:        {About: "a person was tied to an account in a directory"},
 	LinkRefused:     {About: "the tie between a person and a directory account was missing, ambiguous or had moved"},
 
-	PersonCreated:     {About: "a person was provisioned"},
-	PersonUpdated:     {About: "a person's attributes changed"},
-	PersonDeactivated: {Routes: []Route{RouteSignal}, About: "a person was disabled; their tries and sessions ended at once"},
-	PersonReactivated: {About: "a disabled person was enabled again"},
-	PersonDeleted:     {About: "a person was deleted"},
-	PersonRestored:    {About: "a person who had been deleted was brought back with what they had, and nothing new"},
-	GroupCreated:      {About: "a group was provisioned"},
-	GroupUpdated:      {About: "a group's name or members changed"},
-	GroupDeleted:      {About: "a group was deleted"},
+	PersonCreated:     {Routes: []Route{RouteFeed}, About: "a person was provisioned"},
+	PersonUpdated:     {Routes: []Route{RouteFeed}, About: "a person's attributes changed"},
+	PersonDeactivated: {Routes: []Route{RouteSignal, RouteFeed}, About: "a person was disabled; their tries and sessions ended at once"},
+	PersonReactivated: {Routes: []Route{RouteFeed}, About: "a disabled person was enabled again"},
+	PersonDeleted:     {Routes: []Route{RouteFeed}, About: "a person was deleted"},
+	PersonRestored:    {Routes: []Route{RouteFeed}, About: "a person who had been deleted was brought back with what they had, and nothing new"},
+	GroupCreated:      {Routes: []Route{RouteFeed}, About: "a group was provisioned"},
+	GroupUpdated:      {Routes: []Route{RouteFeed}, About: "a group's name or members changed"},
+	GroupDeleted:      {Routes: []Route{RouteFeed}, About: "a group was deleted"},
+	RequestAnswered:   {Routes: []Route{RouteFeed}, About: "an operation of a connector that wanted to be answered later was done, or not"},
 	MethodAdded:       {Routes: []Route{RouteNotice, RouteSignal}, About: "a way to prove who they are was added for a person"},
 	MethodProvisioned: {About: "a person was provisioned with a way to prove who they are; nobody is told, for nothing was there before"},
 	MethodChanged:     {Routes: []Route{RouteSignal}, About: "a method's state changed"},

@@ -43,7 +43,7 @@ func (s *methods) amend(ctx context.Context, person string, do func(*change) (*m
 				return nil, err
 			}
 			p.Updated = touched(p.Updated, f.now)
-			return x.events, nil
+			return s.done(s.act, s.c, thing{kind: "AuthenticationMethod", id: m.ID, person: p.ID}, x.events), nil
 		})
 		switch {
 		case errors.Is(err, errAsk):

@@ -78,11 +78,20 @@ func (g *guard) authenticate(r *http.Request) (*scim.Principal, error) {
 			return nil, tooMany(c.PerSecond(), wait)
 		}
 	}
-	compat, err := compatOf(c)
+	p, err := principal(c)
 	if err != nil {
 		return nil, err
 	}
 	g.let(hash, admission{now, c.ID, c.PerSecond()})
+	return p, nil
+}
+
+// principal is a connector as the engine knows it: its preset, and what it may do.
+func principal(c *client.Connector) (*scim.Principal, error) {
+	compat, err := compatOf(c)
+	if err != nil {
+		return nil, err
+	}
 	return &scim.Principal{Subject: "connector:" + c.ID, Compat: compat, ReadOnly: c.ReadOnly, Types: typesOf(c), Data: c}, nil
 }
 

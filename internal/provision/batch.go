@@ -39,7 +39,7 @@ func (s *people) Apply(ctx context.Context, writes []scim.Write) []scim.Result {
 		case w.Create != nil:
 			b.create(i, w.Create)
 		case w.Update != nil:
-			u := &revision{people: s, f: &facts{now: s.Now()}, w: w}
+			u := &revision{people: s.by(w.Act), f: &facts{now: s.Now()}, w: w}
 			b.wait(i, account.PersonWrite{ID: w.ID, Change: u.change}, u)
 		default:
 			b.delete(i, w)
@@ -48,6 +48,9 @@ func (s *people) Apply(ctx context.Context, writes []scim.Write) []scim.Result {
 	b.commit()
 	return b.results
 }
+
+// by is the same store, told by what a write is made.
+func (s *people) by(act scim.Act) *people { return &people{s.service, s.c, act} }
 
 // over reports whether a write is left out because of those before it, once all of them stand.
 func (b *batch) over(at int) bool {
@@ -74,7 +77,7 @@ func (b *batch) wait(at int, w account.PersonWrite, u *revision) {
 func (b *batch) create(at int, r *scim.Resource) {
 	f := &facts{now: b.Now()}
 	for range maxAsks {
-		n, q, err := b.newcomer(f, r)
+		n, q, err := b.by(b.writes[at].Act).newcomer(f, r)
 		if err != nil {
 			b.end(at, err)
 			return
@@ -110,7 +113,8 @@ func (b *batch) create(at int, r *scim.Resource) {
 func (b *batch) delete(at int, w scim.Write) {
 	if len(w.Pre.Match) == 0 && len(w.Pre.NoneMatch) == 0 {
 		e := event.New(b.Now(), event.PersonDeleted, "connector:"+b.c.ID, w.ID, "", event.Success)
-		b.wait(at, account.PersonWrite{ID: w.ID, Events: []event.Event{e}}, nil)
+		events := b.done(w.Act, b.c, thing{kind: "User", id: w.ID, person: w.ID}, []event.Event{e})
+		b.wait(at, account.PersonWrite{ID: w.ID, Events: events}, nil)
 		return
 	}
 	b.commit()
@@ -118,7 +122,7 @@ func (b *batch) delete(at int, w scim.Write) {
 		b.results[at].Err = scim.ErrNotDone
 		return
 	}
-	b.end(at, b.Delete(b.ctx, w.ID, w.Pre))
+	b.end(at, b.by(w.Act).Delete(b.ctx, w.ID, w.Pre))
 }
 
 // commit does what is waiting.

@@ -17,11 +17,12 @@ import (
 // groups is the scim.Store of Groups, as one connector sees them.
 type groups struct {
 	*service
-	c *client.Connector
+	c   *client.Connector
+	act scim.Act
 }
 
 // As implements scim.Binder.
-func (s *groups) As(p *scim.Principal) scim.Store { return &groups{s.service, connectorOf(p)} }
+func (s *groups) As(p *scim.Principal) scim.Store { return &groups{s.service, connectorOf(p), p.Act} }
 
 const membersKey = "members"
 
@@ -147,8 +148,9 @@ func (s *groups) Create(ctx context.Context, r *scim.Resource) (*scim.Resource, 
 	if len(members) > 0 && names[account.Fold(g.DisplayName)] {
 		return nil, s.refuse(ctx, s.c, "")
 	}
-	e := event.New(now, event.GroupCreated, "connector:"+s.c.ID, "", "", event.Success).With("group", g.ID).With("members", len(members))
-	if err := s.Store.CreateGroup(ctx, g, members, e); err != nil {
+	e := event.New(now, event.GroupCreated, "connector:"+s.c.ID, "", "", event.Success).With("group", g.ID).With("members", len(members)).With("attributes", attributesOf(r))
+	e.Ref = g.ID
+	if err := s.Store.CreateGroup(ctx, g, members, s.done(s.act, s.c, thing{"Group", g.ID, "", 1}, []event.Event{e})...); err != nil {
 		return nil, answer(err)
 	}
 	return s.complete(ctx, g, scim.Everything())
@@ -216,6 +218,7 @@ func (s *groups) Update(ctx context.Context, id string, pre scim.Precondition, n
 			}
 			was := g.DisplayName
 			e := event.New(now, event.GroupUpdated, "connector:"+s.c.ID, "", "", event.Success).With("group", g.ID)
+			e.Ref = g.ID
 			if len(c.Ops) > 0 {
 				if err := projectGroup(g, c.Next); err != nil {
 					return nil, nil, err
@@ -230,7 +233,7 @@ func (s *groups) Update(ctx context.Context, id string, pre scim.Precondition, n
 			if m != nil {
 				e = e.With("added", len(m.Add)).With("removed", len(m.Remove)).With("replaced", m.ReplaceAll)
 			}
-			return []event.Event{e}, m, nil
+			return s.done(s.act, s.c, thing{"Group", g.ID, "", g.Version + 1}, []event.Event{e}), m, nil
 		})
 		switch {
 		case errors.Is(err, errAsk):
@@ -258,7 +261,8 @@ func (s *groups) Delete(ctx context.Context, id string, pre scim.Precondition) e
 			return err
 		}
 		e := event.New(s.Now(), event.GroupDeleted, "connector:"+s.c.ID, "", "", event.Success).With("group", id)
-		if err := s.Store.DeleteGroup(ctx, id, s.c.ID, g.Version, e); !fault.Is(err, fault.Conflict) {
+		e.Ref = g.ID
+		if err := s.Store.DeleteGroup(ctx, id, s.c.ID, g.Version, s.done(s.act, s.c, thing{kind: "Group", id: g.ID}, []event.Event{e})...); !fault.Is(err, fault.Conflict) {
 			return answer(err)
 		}
 	}

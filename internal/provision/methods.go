@@ -16,11 +16,12 @@ import (
 // data and cannot change.
 type methods struct {
 	*service
-	c *client.Connector
+	c   *client.Connector
+	act scim.Act
 }
 
 // As implements scim.Binder.
-func (s *methods) As(p *scim.Principal) scim.Store { return &methods{s.service, connectorOf(p)} }
+func (s *methods) As(p *scim.Principal) scim.Store { return &methods{s.service, connectorOf(p), p.Act} }
 
 // resource returns the resource of a method of a person called name.
 func (s *methods) resource(m *method.Method, name string) *scim.Resource {

@@ -21,11 +21,12 @@ import (
 // people is the scim.Store of Users, as one connector sees them.
 type people struct {
 	*service
-	c *client.Connector
+	c   *client.Connector
+	act scim.Act
 }
 
 // As implements scim.Binder.
-func (s *people) As(p *scim.Principal) scim.Store { return &people{s.service, connectorOf(p)} }
+func (s *people) As(p *scim.Principal) scim.Store { return &people{s.service, connectorOf(p), p.Act} }
 
 func connectorOf(p *scim.Principal) *client.Connector { return p.Data.(*client.Connector) }
 
@@ -185,7 +186,7 @@ func (s *people) newcomer(f *facts, r *scim.Resource) (n account.PersonWrite, q 
 	if err := project(p, r, nil); err != nil {
 		return n, q, err
 	}
-	made := event.New(f.now, event.PersonCreated, x.actor(), p.ID, "", event.Success).With("active", p.Active) // before what comes of it
+	made := event.New(f.now, event.PersonCreated, x.actor(), p.ID, "", event.Success).With("active", p.Active).With("attributes", attributesOf(r)) // before what comes of it
 	if err := x.follow(r, nil); err != nil {
 		return n, q, err
 	}
@@ -194,7 +195,8 @@ func (s *people) newcomer(f *facts, r *scim.Resource) (n account.PersonWrite, q 
 			return n, q, err
 		}
 	}
-	return account.PersonWrite{New: p, Methods: all, Events: append([]event.Event{made}, x.events...)}, x.q, nil
+	events := s.done(s.act, s.c, thing{"User", p.ID, p.ID, 1}, append([]event.Event{made}, x.events...))
+	return account.PersonWrite{New: p, Methods: all, Events: events}, x.q, nil
 }
 
 // errBusy says that others changed the same thing again and again.
@@ -312,7 +314,7 @@ func (s *people) change(f *facts, p *account.Person, all *[]method.Method, fn sc
 		return nil, questions{}, errSame
 	}
 	p.Updated = touched(was.Updated, f.now)
-	return x.events, questions{}, nil
+	return s.done(s.act, s.c, thing{"User", p.ID, p.ID, was.Version + 1}, x.events), questions{}, nil
 }
 
 // samePerson reports whether two states of a person are stored alike.
@@ -343,7 +345,7 @@ func (s *people) Delete(ctx context.Context, id string, pre scim.Precondition) e
 			return err
 		}
 		e := event.New(s.Now(), event.PersonDeleted, "connector:"+s.c.ID, p.ID, "", event.Success)
-		err = s.Store.DeletePerson(ctx, id, s.c.ID, p.Version, e)
+		err = s.Store.DeletePerson(ctx, id, s.c.ID, p.Version, s.done(s.act, s.c, thing{kind: "User", id: p.ID, person: p.ID}, []event.Event{e})...)
 		if !fault.Is(err, fault.Conflict) {
 			return answer(err)
 		}

@@ -22,6 +22,7 @@ type Store interface {
 	Methods
 	Connectors
 	Roles
+	Requests
 }
 
 // People keeps people with their methods. Closures run on the current row, may run more than once, have no side effects
@@ -89,6 +90,22 @@ type Roles interface {
 	RoleRules(ctx context.Context) ([]staff.Rule, error)
 	// Record writes facts that come with no other change.
 	Record(ctx context.Context, events ...event.Event) error
+}
+
+// Requests keeps what connectors want to be answered later.
+type Requests interface {
+	// KeepRequest gives the request an id, and brings work of kind Kind with it. fault.Limited when too much waits.
+	KeepRequest(ctx context.Context, q *client.Request) error
+	// Request returns nil when there is none any more, and whether it is the first in its connector's line.
+	Request(ctx context.Context, id string) (q *client.Request, first bool, err error)
+	FailRequest(ctx context.Context, id string) error
+	// FinishRequest makes the next one in the line due.
+	FinishRequest(ctx context.Context, q *client.Request, now time.Time) error
+	// RecordAnswer writes nothing when there is an event of that id.
+	RecordAnswer(ctx context.Context, e event.Event) error
+	Event(ctx context.Context, id string) (event.Event, error)
+	// ConnectorByID returns nil when there is none any more.
+	ConnectorByID(ctx context.Context, id string) (*client.Connector, error)
 }
 
 // Member is one member of a group.

@@ -10,6 +10,7 @@
 //	users, groups, methods, reading   uses.go      what a connector may do at all
 //	the light in the console          heard.go     what was last heard of a connector
 //	groups that make people staff     staff.go     only from connectors that are trusted for it
+//	Prefer: respond-async             later.go     kept, carried out by a worker, answered by an event
 //
 // A connector sees what it brought and nothing else: another's resource is not there, in any verb, reference or list.
 //
@@ -68,18 +69,21 @@ type service struct {
 	refused refusals
 }
 
-// Handler answers below Base + "/scim/v2". It is safe for concurrent use and may be mounted with or without that path taken
-// off.
-type Handler struct {
-	http.Handler
+// Server is the handler of Base + "/scim/v2", and does the work it puts off. It is safe for concurrent use.
+type Server struct {
+	s     *service
+	scim  *scim.Server
 	heard *recorder
 }
 
-// Settle waits until what was heard of connectors is written down, before their store is closed.
-func (h *Handler) Settle() { h.heard.busy.Wait() }
+// ServeHTTP answers one request, with or without the path of Base + "/scim/v2" taken off.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.scim.ServeHTTP(w, r) }
 
-// New returns the handler, or says what is missing.
-func New(c Config) (*Handler, error) {
+// Settle waits until what was heard of connectors is written down, before their store is closed.
+func (s *Server) Settle() { s.heard.busy.Wait() }
+
+// New returns a server, or says what is missing.
+func New(c Config) (*Server, error) {
 	var missing []error
 	for name, there := range map[string]bool{"store": c.Store != nil, "policies": c.Policies != nil, "now": c.Now != nil, "log": c.Log != nil, "hash": c.Hash != nil} {
 		if !there {
@@ -96,12 +100,12 @@ func New(c Config) (*Handler, error) {
 	heard := &recorder{store: c.Store, now: c.Now, log: c.Log}
 	engine, err := scim.NewServer(scim.Config{
 		BaseURL: s.base, Auth: (&guard{store: c.Store, now: c.Now, log: c.Log}).authenticate, Done: heard.done, Log: c.Log, Types: s.types(),
-		Cursor: scim.CursorConfig{Key: c.CursorKey}, Now: c.Now,
+		Cursor: scim.CursorConfig{Key: c.CursorKey}, Now: c.Now, Async: s, Events: feeds(),
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &Handler{engine, heard}, nil
+	return &Server{s, engine, heard}, nil
 }
 
 func newService(c Config) (*service, error) {

@@ -86,7 +86,7 @@ func (s *Store) commit(ctx context.Context, c change) (hit bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if hit, err = s.db.guarded(ctx, c, rows); hit && len(rows.work.ids) > 0 {
+	if hit, err = s.db.guarded(ctx, c, rows); hit && rows.work.urgent() {
 		s.hint()
 	}
 	return hit, err
@@ -105,7 +105,7 @@ func (s *Store) transact(ctx context.Context, fn func(tx) ([]event.Event, error)
 		if err != nil {
 			return err
 		}
-		brought = len(rows.work.ids) > 0
+		brought = rows.work.urgent()
 		return rows.insert(ctx, t)
 	})
 	if err == nil && brought {

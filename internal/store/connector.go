@@ -73,6 +73,11 @@ func (s *Store) ConnectorByName(ctx context.Context, name string) (*client.Conne
 	return s.oneConnector(ctx, s.db, `WHERE c.name = $1`, storable(name))
 }
 
+// ConnectorByID returns a connector; nil when there is none any more.
+func (s *Store) ConnectorByID(ctx context.Context, id string) (*client.Connector, error) {
+	return s.oneConnector(ctx, s.db, `WHERE c.id = $1`, storable(id))
+}
+
 func addToken(connector string, k client.Token) stmt {
 	return statement(`INSERT INTO connector_tokens (hash, id, connector, created, expires) SELECT $1, $2, $3, $4, $5 WHERE {hit}`,
 		k.Hash, k.ID, connector, micros(k.Created), micros(k.Expires))

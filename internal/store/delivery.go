@@ -49,7 +49,7 @@ func (s *Store) Earlier(ctx context.Context, client, person, eventID string, now
 	}
 	err = s.db.queryRow(ctx, `SELECT EXISTS (SELECT 1 FROM events e JOIN work w ON w.event = e.id
 		WHERE e.subject = $1 AND e.id < $2 AND e.at > $4 AND w.dead_at = 0
-			AND (w.kind = 'signal' OR w.kind IN `+deliveryKinds+` AND substr(w.ref, 1, 36) = $3))`,
+			AND (w.kind IN ('signal', 'feed') OR w.kind IN `+deliveryKinds+` AND substr(w.ref, 1, 36) = $3))`,
 		storable(person), storable(eventID), storable(client), micros(now.Add(-earlierWithin))).Scan(&waits)
 	return waits, err
 }

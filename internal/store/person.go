@@ -338,6 +338,9 @@ func (s *Store) deletePersonIn(ctx context.Context, t tx, id, connector string, 
 			return nil, err
 		}
 	}
+	if events, err = unheard(ctx, t, p.ID, events); err != nil {
+		return nil, err
+	}
 	if err := once(ctx, t, statement(`DELETE FROM people WHERE id = $1 AND version = $2`, p.ID, p.Version)); err != nil {
 		return nil, err
 	}
@@ -351,6 +354,26 @@ func (s *Store) deletePersonIn(ctx context.Context, t tx, id, connector string, 
 	}
 	more, err := s.depart(ctx, t, gone)
 	return append(slices.Clip(events), more...), err
+}
+
+// maxUnheard is how many streams the event of a deletion names.
+const maxUnheard = 150
+
+// unheard adds to the event of a deletion which streams are not to hear of the person: when it is told, nobody is left to
+// ask it of.
+func unheard(ctx context.Context, t tx, person string, events []event.Event) ([]event.Event, error) {
+	streams, err := collect(ctx, t, func(row scanner) (id string, err error) { err = row.Scan(&id); return id, err },
+		`SELECT stream FROM stream_subjects WHERE person = $1 ORDER BY stream LIMIT $2`, person, maxUnheard)
+	if err != nil || len(streams) == 0 {
+		return events, err
+	}
+	events = slices.Clone(events)
+	for i, e := range events {
+		if e.Type == event.PersonDeleted && e.Subject == person {
+			events[i] = e.With("unheard", streams)
+		}
+	}
+	return events, nil
 }
 
 // Person returns a person; nil when there is none.

@@ -13,18 +13,19 @@ import (
 	"github.com/regain-id/regain/internal/message"
 )
 
-const receiverColumns = `id, version, key, name, kind, events, format, idp, disabled, secrets, audience, hosts, url, sealed, created, updated`
+const receiverColumns = `id, version, key, name, kind, events, format, idp, disabled, secrets, audience, hosts, url, sealed, created, updated, connectors, feed`
 
 const selectReceivers = `SELECT ` + receiverColumns + ` FROM receivers `
 
 // readReceiver reads a receiver and opens the secrets it signs with: they are of nobody, so they are sealed under the key
 // file.
 func (s *Store) readReceiver(row scanner) (r client.Receiver, err error) {
-	var events, secrets, hosts string
+	var events, secrets, hosts, connectors string
+	var feed bool // what the events say, for the statement that asks whether anybody hears
 	var sealed []byte
 	var created, updated int64
 	if err := row.Scan(&r.ID, &r.Version, &r.Key, &r.Name, &r.Kind, &events, &r.Format, &r.IDP, &r.Disabled, &secrets, &r.Audience, &hosts, &r.URL, &sealed,
-		&created, &updated); err != nil {
+		&created, &updated, &connectors, &feed); err != nil {
 		return r, err
 	}
 	r.Created, r.Updated = moment(created), moment(updated)
@@ -35,7 +36,7 @@ func (s *Store) readReceiver(row scanner) (r client.Receiver, err error) {
 	for _, part := range []struct {
 		text string
 		to   any
-	}{{events, &r.Events}, {secrets, &r.Secrets}, {hosts, &r.Hosts}, {string(sign), &r.Sign}} {
+	}{{events, &r.Events}, {secrets, &r.Secrets}, {hosts, &r.Hosts}, {connectors, &r.Connectors}, {string(sign), &r.Sign}} {
 		if part.text == "" {
 			continue
 		}
@@ -67,7 +68,7 @@ func (s *Store) sealRow(plain []byte, table, id string) ([]byte, error) {
 
 // plainReceiver returns a receiver as it reads once it was stored.
 func plainReceiver(r client.Receiver) client.Receiver {
-	r.Events, r.Hosts, r.Secrets, r.Sign = listOf(r.Events), listOf(r.Hosts), listOf(r.Secrets), listOf(r.Sign)
+	r.Events, r.Hosts, r.Secrets, r.Sign, r.Connectors = listOf(r.Events), listOf(r.Hosts), listOf(r.Secrets), listOf(r.Sign), listOf(r.Connectors)
 	r.Created, r.Updated = stored(r.Created), stored(r.Updated)
 	for i := range r.Secrets {
 		r.Secrets[i].Created, r.Secrets[i].Expires = stored(r.Secrets[i].Created), stored(r.Secrets[i].Expires)
@@ -97,11 +98,13 @@ func (s *Store) receiverRow(r *client.Receiver) ([]any, error) {
 	hosts, err2 := jsonOf(r.Hosts)
 	secrets, err3 := jsonOf(r.Secrets)
 	sign, err4 := jsonOf(r.Sign)
-	if err := errors.Join(err1, err2, err3, err4, allStorable(r.Name, r.IDP, r.Audience, r.URL)); err != nil {
+	connectors, err5 := jsonOf(r.Connectors)
+	if err := errors.Join(err1, err2, err3, err4, err5, allStorable(append([]string{r.Name, r.IDP, r.Audience, r.URL}, r.Connectors...)...)); err != nil {
 		return nil, err
 	}
 	sealed, err := s.sealRow([]byte(sign), "receivers", r.ID)
-	return []any{r.Key, r.Name, string(r.Kind), events, string(r.Format), r.IDP, r.Disabled, secrets, r.Audience, hosts, r.URL, sealed, micros(r.Created), micros(r.Updated)}, err
+	return []any{r.Key, r.Name, string(r.Kind), events, string(r.Format), r.IDP, r.Disabled, secrets, r.Audience, hosts, r.URL, sealed, micros(r.Created), micros(r.Updated),
+		connectors, r.Feed()}, err
 }
 
 // Receivers returns all receivers in order of key.
@@ -138,7 +141,7 @@ func (s *Store) CreateReceiver(ctx context.Context, r *client.Receiver, events .
 	hit := false
 	if err == nil {
 		hit, err = s.commit(ctx, change{
-			first: statement(`INSERT INTO receivers (`+receiverColumns+`) VALUES ($1, 1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+			first: statement(`INSERT INTO receivers (`+receiverColumns+`) VALUES ($1, 1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)
 				ON CONFLICT DO NOTHING`, append([]any{r.ID}, row...)...),
 			events: events,
 		})
@@ -187,7 +190,7 @@ func (s *Store) UpdateReceiver(ctx context.Context, key string, fn func(*client.
 			result = c.after
 			result.Version++
 			return change{first: statement(`UPDATE receivers SET version = version + 1, key = $3, name = $4, kind = $5, events = $6, format = $7, idp = $8, disabled = $9,
-					secrets = $10, audience = $11, hosts = $12, url = $13, sealed = $14, created = $15, updated = $16
+					secrets = $10, audience = $11, hosts = $12, url = $13, sealed = $14, created = $15, updated = $16, connectors = $17, feed = $18
 				WHERE id = $1 AND version = $2`, append([]any{c.after.ID, c.after.Version}, row...)...)}, err
 		})
 	switch {

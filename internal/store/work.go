@@ -51,7 +51,13 @@ func (r *workRows) add(id, event, kind, ref string, notBefore, notAfter int64) {
 
 // heard is the condition under which a row is written: telling receivers is no work where there is none. It reads the table
 // in the statement that writes, so that whoever is registered before an event hears of it, on whichever replica it happens.
-const heard = `(w.kind <> 'signal' OR EXISTS (SELECT 1 FROM receivers))`
+const heard = `(w.kind NOT IN ('signal', 'feed') OR EXISTS (SELECT 1 FROM receivers WHERE w.kind = 'signal' OR feed))`
+
+// urgent reports whether a row is worth waking a worker for: a feed is followed each second, and it tells of every person of a
+// first provisioning.
+func (r *workRows) urgent() bool {
+	return slices.ContainsFunc(r.kinds, func(kind string) bool { return kind != string(event.RouteFeed) })
+}
 
 const insertWork = `INSERT INTO work (id, event, kind, ref, not_before, not_after, tries, lease_until, lease_owner, dead_at, last_error_class) `
 

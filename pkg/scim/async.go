@@ -122,7 +122,7 @@ func (q request) postpone(method string, seg []string) (*response, error) {
 	if err != nil {
 		return nil, err
 	}
-	if circular(ops) { // half of a circle cannot be told from all of it by whoever goes on with it
+	if circular(ops) || len(k.Path) > maxEcho || slices.ContainsFunc(ops, func(op *operation) bool { return len(op.bulkID) > maxEcho }) {
 		return nil, nil
 	}
 	if !k.Bulk() && ops[0].err != nil {
@@ -175,7 +175,11 @@ func (q request) unpack(k *Kept) (ops []*operation, failOn int, err error) {
 	return []*operation{op}, 0, nil
 }
 
-// circular reports whether operations refer to each other in a circle.
+// maxEcho is how long, in bytes, a name of the client's may be that an answer has to repeat.
+const maxEcho = 512
+
+// circular reports whether operations refer to each other in a circle. Half of it cannot be told from all of it by whoever
+// goes on with one that was broken off.
 func circular(ops []*operation) bool {
 	for _, part := range arrange(needs(ops)) {
 		if len(part) > 1 || slices.Contains(ops[part[0]].needs, part[0]) {

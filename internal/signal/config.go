@@ -62,6 +62,7 @@ type Hearers interface {
 // Outbox is what waits to be delivered, and how it went.
 type Outbox interface {
 	Earlier(ctx context.Context, client, person, event string, now time.Time) (bool, error)
+	EarlierOf(ctx context.Context, client, ref, event string) (bool, error)
 	WaitingFor(ctx context.Context, client string, most int) (int, error)
 	PutDelivery(ctx context.Context, kind, ref string, now, until time.Time) error
 	Redirect(ctx context.Context, stream, kind string) error
@@ -71,6 +72,7 @@ type Outbox interface {
 
 // People is whom an event is about.
 type People interface {
+	Group(ctx context.Context, id, connector string) (*account.Group, error)
 	Person(ctx context.Context, id string) (*account.Person, error)
 	Methods(ctx context.Context, person string) ([]method.Method, error)
 	SubjectAt(ctx context.Context, person, idp string) (issuer, subject string, err error)

@@ -29,11 +29,11 @@ const (
 
 // Kinds are the kinds of work that Handlers does. They are to be set aside from other work: requests to others' servers last
 // as long as those please, up to ten seconds.
-var Kinds = []string{string(event.RouteSignal), pushKind, webhookKind}
+var Kinds = []string{string(event.RouteSignal), string(event.RouteFeed), pushKind, webhookKind}
 
 // Handlers returns what does the work of this package.
 func (s *Service) Handlers() map[string]event.Handler {
-	return map[string]event.Handler{string(event.RouteSignal): s.expand, pushKind: s.push, webhookKind: s.post}
+	return map[string]event.Handler{string(event.RouteSignal): s.expand, string(event.RouteFeed): s.follow, pushKind: s.push, webhookKind: s.post}
 }
 
 // Held are the clients that nothing can be sent to at the moment, by what the refs of their deliveries begin with: they are
@@ -123,12 +123,13 @@ func (s *Service) add(ctx context.Context, all event.Expanded, r *client.Receive
 	if len(more) == 0 {
 		return all, nil
 	}
-	if r.Kind == client.ReceiverSSF {
+	if r.Kind == client.ReceiverSSF && e.Subject != "" {
 		if excluded, err := s.Store.Excluded(ctx, clientID, e.Subject); err != nil || excluded {
 			return all, err
 		}
 	}
-	if _, err := s.subjectOf(ctx, r, e.Subject); err != nil {
+	_, name, _ := parseRef(more[0].Ref)
+	if _, err := s.about(ctx, r, e, name); err != nil {
 		if class := Dropped(err); class != "" {
 			return all, s.Store.NoteDelivery(ctx, clientID, false, class, s.Now())
 		}
@@ -174,8 +175,8 @@ func (s *Service) aboutStreams(ctx context.Context, e event.Event) (all event.Ex
 	return all, nil
 }
 
-// turn waits for a delivery's turn: nil when it may go out now, and then end must be called. Deliveries about one person go
-// to a client in the order in which things happened; one that was given up lets the next one pass.
+// turn waits for a delivery's turn: nil when it may go out now, and then end must be called. Deliveries about one person or
+// group go to a client in the order in which things happened; one that was given up lets the next one pass.
 func (s *Service) turn(ctx context.Context, i event.Item, clientID string) error {
 	now := s.Now()
 	if wait, ok := s.lines.begin(ctx, clientID, now); !ok {
@@ -187,7 +188,11 @@ func (s *Service) turn(ctx context.Context, i event.Item, clientID string) error
 	earlier := false
 	e, err := s.Store.Event(ctx, i.Event)
 	if err == nil {
-		earlier, err = s.Store.Earlier(ctx, clientID, e.Subject, i.Event, now)
+		if e.Subject == "" && e.Ref != "" { // a group's
+			earlier, err = s.Store.EarlierOf(ctx, clientID, e.Ref, i.Event)
+		} else {
+			earlier, err = s.Store.Earlier(ctx, clientID, e.Subject, i.Event, now)
+		}
 	}
 	switch {
 	case err == nil && !earlier:

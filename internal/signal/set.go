@@ -44,13 +44,16 @@ func uri(name string) string {
 	case verification, streamUpdated:
 		return ssfEvents + name
 	}
+	if slices.Contains(client.Feeds(), name) {
+		return client.FeedURI(name)
+	}
 	return ""
 }
 
 // Supported returns the event types a receiver may ask for, as they are called on the wire.
 func Supported(r *client.Receiver) []string {
 	var all []string
-	for _, name := range client.Heard(client.ReceiverSSF) {
+	for _, name := range append(client.Heard(client.ReceiverSSF), client.Feeds()...) {
 		if r.Hears(name) {
 			all = append(all, uri(name))
 		}
@@ -59,9 +62,12 @@ func Supported(r *client.Receiver) []string {
 }
 
 // Delivered returns the event types a stream hears: those its receiver may ask for and it did, or all of them when it asked
-// for none in particular.
+// for none in particular, but for those of a feed: they must be asked for, and have no form of before SSF.
 func Delivered(r *client.Receiver, s *client.Stream) []string {
 	all := Supported(r)
+	if len(s.Requested) == 0 || s.Profile == client.ProfileSSE {
+		all = slices.DeleteFunc(all, func(u string) bool { return strings.HasPrefix(u, client.FeedURI("")) })
+	}
 	if len(s.Requested) == 0 {
 		return all
 	}
@@ -113,10 +119,10 @@ func (s *Service) Set(ctx context.Context, st *client.Stream, r *client.Receiver
 			return "", "", errNothing{"no-event"}
 		}
 		if err == nil {
-			c.Subject, err = s.subjectOf(ctx, r, e.Subject)
+			c.Subject, err = s.about(ctx, r, e, name)
 		}
 		if err == nil {
-			facts, err = s.facts(ctx, e, name)
+			facts, err = s.tell(ctx, e, name)
 		}
 		if err != nil {
 			return "", "", err
@@ -134,6 +140,22 @@ func (s *Service) Set(ctx context.Context, st *client.Stream, r *client.Receiver
 	c.Events = map[string]map[string]any{type_: facts}
 	token, err = s.sign(ctx, c)
 	return token, i.ID, err
+}
+
+// about says whom or what a security event of a name is about, as the receiver knows them.
+func (s *Service) about(ctx context.Context, r *client.Receiver, e event.Event, name string) (subject, error) {
+	if slices.Contains(client.Feeds(), name) {
+		return s.resource(ctx, e)
+	}
+	return s.subjectOf(ctx, r, e.Subject)
+}
+
+// tell is what a security event of a name tells of an event of ours.
+func (s *Service) tell(ctx context.Context, e event.Event, name string) (map[string]any, error) {
+	if slices.Contains(client.Feeds(), name) {
+		return s.feedFacts(ctx, e, name)
+	}
+	return s.facts(ctx, e, name)
 }
 
 // txn ties the events of one act together, here and in what an app is told of it.

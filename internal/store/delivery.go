@@ -54,6 +54,15 @@ func (s *Store) Earlier(ctx context.Context, client, person, eventID string, now
 	return waits, err
 }
 
+// EarlierOf is Earlier for what is about nobody and goes in order all the same: events with that ref, such as those of a group.
+func (s *Store) EarlierOf(ctx context.Context, client, ref, eventID string) (waits bool, err error) {
+	err = s.db.queryRow(ctx, `SELECT EXISTS (SELECT 1 FROM work w JOIN events e ON e.id = w.event
+		WHERE e.ref = $1 AND e.subject = '' AND w.event < $2 AND w.dead_at = 0
+			AND (w.kind = 'feed' AND w.ref = $1 OR w.kind IN `+deliveryKinds+` AND substr(w.ref, 1, 36) = $3))`,
+		storable(ref), storable(eventID), storable(client)).Scan(&waits)
+	return waits, err
+}
+
 // WaitingFor counts the deliveries to a client that have not arrived and were not given up; it stops at most.
 func (s *Store) WaitingFor(ctx context.Context, client string, most int) (n int, err error) {
 	err = s.db.queryRow(ctx, `SELECT count(*) FROM (SELECT 1 FROM work WHERE substr(ref, 1, 36) = $1 AND kind IN `+deliveryKinds+` AND dead_at = 0 LIMIT $2) AS w`,

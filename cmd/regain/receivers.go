@@ -160,6 +160,9 @@ func showReceiver(cmd *cobra.Command, a *app.Admin, key string) error {
 		heard = strings.Join(r.Events, " ")
 	}
 	fmt.Fprintf(w, "%s  %s  %s  %s\n  hears  %s\n  people by  %s %s\n", r.Key, r.Name, r.Kind, used(r.Disabled), heard, r.Format, r.IDP)
+	if len(r.Connectors) > 0 {
+		fmt.Fprintf(w, "  follows  %s\n", strings.Join(r.Connectors, " "))
+	}
 	if r.URL != "" {
 		fmt.Fprintf(w, "  address  %s\n", r.URL)
 	}

@@ -23,7 +23,8 @@ import (
 type ReceiverSettings struct {
 	Name     string
 	Webhook  string   // the address of one that gets webhooks
-	Events   []string // what it hears, in place of what it heard; "all" alone for all there is
+	Events   []string // what it hears, in place of what it heard; "all" alone for all there is but for "scim", which is client.Feeds
+	Follow   []string // connectors whose people and groups it hears of, of what client.Feeds lists, by name or id; "all" alone for all
 	Format   string   // iss_sub, email or opaque
 	IDP      string   // of iss_sub: whose subjects
 	Hosts    []string // that events may be pushed to, in place of those there were
@@ -47,7 +48,26 @@ func (s ReceiverSettings) apply(r *client.Receiver, idps []string) error {
 	case len(s.Events) == 1 && s.Events[0] == "all":
 		r.Events = nil
 	case len(s.Events) > 0:
-		r.Events = s.Events
+		r.Events = nil
+		for _, name := range s.Events {
+			switch name {
+			case "all":
+				r.Events = append(r.Events, client.Heard(r.Kind)...)
+			case "scim":
+				r.Events = append(r.Events, client.Feeds()...)
+			default:
+				r.Events = append(r.Events, name)
+			}
+		}
+	}
+	switch {
+	case len(s.Follow) == 1 && s.Follow[0] == "all":
+		r.Connectors = nil
+	case len(s.Follow) > 0:
+		r.Connectors = s.Follow
+	}
+	if len(r.Connectors) > 0 && !r.Feed() {
+		return errors.New("a receiver follows connectors by events of SCIM, and hears none of them: name them with --events, such as scim")
 	}
 	if len(s.Hosts) > 0 {
 		r.Hosts = s.Hosts
@@ -98,6 +118,9 @@ func (a *Admin) CreateReceiver(ctx context.Context, key string, s ReceiverSettin
 		r.Audience, r.Secrets = key, make([]client.Token, 1)
 		secret, r.Secrets[0] = receiverSecret(now)
 	}
+	if err := a.followed(ctx, &s); err != nil {
+		return nil, "", err
+	}
 	if err := s.apply(r, idps); err != nil {
 		return nil, "", err
 	}
@@ -108,11 +131,42 @@ func (a *Admin) CreateReceiver(ctx context.Context, key string, s ReceiverSettin
 	}
 	e := event.New(now, event.ReceiverCreated, a.actor, "", r.ID, event.Success).With("key", r.Key).With("name", r.Name).With("kind", string(r.Kind)).
 		With("format", string(r.Format)).With("events", r.Events)
+	if len(r.Connectors) > 0 {
+		e = e.With("connectors", r.Connectors)
+	}
 	return r, secret, a.Store.CreateReceiver(ctx, r, e)
+}
+
+// followed puts the ids of connectors in the place of their names.
+func (a *Admin) followed(ctx context.Context, s *ReceiverSettings) error {
+	if len(s.Follow) == 1 && s.Follow[0] == "all" {
+		return nil
+	}
+	ids := make([]string, 0, len(s.Follow))
+	for _, name := range s.Follow {
+		c, err := a.Store.ConnectorByName(ctx, name)
+		if err == nil && c == nil {
+			c, err = a.Store.ConnectorByID(ctx, name)
+		}
+		if err != nil {
+			return err
+		}
+		if c == nil {
+			return fmt.Errorf("connector %q: there is none of that name", name)
+		}
+		if !slices.Contains(ids, c.ID) {
+			ids = append(ids, c.ID)
+		}
+	}
+	s.Follow = ids
+	return nil
 }
 
 // ChangeReceiver changes a receiver and records what is new. Streams of one that is disabled, or enabled again, are told.
 func (a *Admin) ChangeReceiver(ctx context.Context, key string, s ReceiverSettings, idps []string) error {
+	if err := a.followed(ctx, &s); err != nil {
+		return err
+	}
 	return a.changeReceiver(ctx, key, func(r *client.Receiver, e event.Event) (event.Event, error) {
 		before := *r
 		if err := s.apply(r, idps); err != nil {
@@ -124,6 +178,7 @@ func (a *Admin) ChangeReceiver(ctx context.Context, key string, s ReceiverSettin
 		}{
 			{"name", before.Name, r.Name}, {"format", string(before.Format), string(r.Format)}, {"idp", before.IDP, r.IDP}, {"audience", before.Audience, r.Audience},
 			{"events", fmt.Sprint(before.Events), fmt.Sprint(r.Events)}, {"hosts", fmt.Sprint(before.Hosts), fmt.Sprint(r.Hosts)},
+			{"connectors", fmt.Sprint(before.Connectors), fmt.Sprint(r.Connectors)},
 		} {
 			if d.old != d.new {
 				e = e.With(d.what, []any{d.old, d.new})

@@ -171,7 +171,7 @@ func (srv *Server) wire(ctx context.Context) error {
 	}
 	srv.scim, err = provision.New(provision.Config{
 		Store: srv.Store, Policies: srv.Store, Base: s.Base, Corporate: s.Corporate, Region: s.Region, Now: s.Now, Log: s.Log,
-		Hash: srv.Store.DestinationHash, CursorKey: s.Ring.Hash("scim-cursor"),
+		Hash: srv.Store.DestinationHash, CursorKey: s.Ring.Hash("scim-cursor"), Crash: s.Crash,
 	})
 	if err != nil {
 		return err

@@ -158,6 +158,7 @@ func (j *journal) Answered(ctx context.Context, index int) (*scim.Answer, error)
 
 // Record implements scim.Journal.
 func (j *journal) Record(ctx context.Context, index int, a scim.Answer) error {
+	j.s.Crash("before-answer")
 	e, err := answered(j.s.Now(), j.q.Connector, j.k.Txn(j.q.ID, index), "", a)
 	if err == nil {
 		err = j.s.Store.RecordAnswer(ctx, e)

@@ -52,6 +52,8 @@ type Config struct {
 	Hash func(kind method.Kind, destination string) []byte
 	// CursorKey seals the cursors of paged lists: 32 bytes, the same for every replica. Empty: cursors end with the process.
 	CursorKey []byte
+	// Crash, when set, is called at points where the process may die, for tests that make it.
+	Crash func(point string)
 }
 
 // Policies says which policy is in force.
@@ -109,6 +111,9 @@ func New(c Config) (*Server, error) {
 }
 
 func newService(c Config) (*service, error) {
+	if c.Crash == nil {
+		c.Crash = func(string) {}
+	}
 	s := &service{Config: c, base: strings.TrimRight(c.Base, "/") + "/scim/v2"}
 	var err error
 	if s.user, err = schema.NewType("User", schema.User(), schema.Extension{Schema: schema.EnterpriseUser()}, schema.Extension{Schema: userExtension()}); err != nil {

@@ -48,10 +48,10 @@ func on(t *testing.T, fn func(*bench)) {
 	}
 }
 
-func newBench(t *testing.T, kind store.Kind) *bench {
+func newBench(t *testing.T, kind store.Kind, change ...func(*store.Config)) *bench {
 	t.Helper()
 	b := &bench{T: t, now: noon, log: &bytes.Buffer{}, policy: policy.Default()}
-	b.store = storetest.Open(t, kind, func(c *store.Config) { c.Now, b.url = func() time.Time { return b.now }, c.URL })
+	b.store = storetest.Open(t, kind, append([]func(*store.Config){func(c *store.Config) { c.Now, b.url = func() time.Time { return b.now }, c.URL }}, change...)...)
 	b.conf = Config{
 		Store: b.store, Policies: b, Base: "https://id.example.org", Corporate: []string{"contoso.example"}, Region: "DE",
 		Now: func() time.Time { return b.now }, Log: slog.New(slog.NewTextHandler(b.log, nil)), Hash: b.store.DestinationHash,

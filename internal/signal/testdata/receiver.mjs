@@ -10,6 +10,7 @@ import { compactVerify, createLocalJWKSet, decodeProtectedHeader } from '../../a
 const CAEP = 'https://schemas.openid.net/secevent/caep/event-type/';
 const RISC = 'https://schemas.openid.net/secevent/risc/event-type/';
 const SSF = 'https://schemas.openid.net/secevent/ssf/event-type/';
+const SCIM = 'urn:ietf:params:scim:event:';
 const SSE = 'https://schemas.openid.net/secevent/sse/event-type/'; // of the drafts before SSF 1.0
 const PUSH = 'urn:ietf:rfc:8935';
 const POLL = 'urn:ietf:rfc:8936';
@@ -149,6 +150,16 @@ async function judge(jws, stream) {
   } else if (type.startsWith(SSF)) {
     known(subject, ['format', 'id'], 'subject');
     must(subject.format === 'opaque' && subject.id === doc.stream_id, 'the subject is not the stream');
+  } else if (type.startsWith(SCIM)) { // RFC 9967 §2.1, §2.2
+    must(doc.events_delivered.includes(type) && doc.events_requested.includes(type), `${type} is not asked for`);
+    must(!old, 'an event of SCIM in the older shape');
+    known(subject, ['format', 'uri', 'externalId'], 'subject');
+    must(subject.format === 'scim', `a subject of format ${subject.format}`);
+    must(/^\/[A-Za-z]+(\/[^/?#]+)?$/.test(subject.uri), `uri ${subject.uri} is not relative`);
+    if (subject.externalId !== undefined) text(subject.externalId, 'externalId');
+    text(set.txn, 'txn');
+    const rest = JSON.stringify({ ...set, sub_id: null });
+    for (const word of setup.secrets) must(!rest.includes(word), 'it holds what it must not');
   } else {
     must(doc.events_delivered.includes(type), `${type} is not delivered`);
     must(subject.format === setup.format, `a subject of format ${subject.format}`);
@@ -196,6 +207,27 @@ function judgeEvent(type, event, stream) {
       known(event, ['status', 'reason'], type);
       must(['enabled', 'paused', 'disabled'].includes(event.status), 'status');
       return must(event.reason === undefined || (typeof event.reason === 'string' && event.reason !== ''), 'reason');
+    case `${SCIM}prov:create:notice`:
+    case `${SCIM}prov:put:notice`:
+    case `${SCIM}prov:patch:notice`: // RFC 9967 §2.4: attributes and no data
+      known(event, ['attributes', 'version'], type);
+      must(Array.isArray(event.attributes) && event.attributes.length > 0 && new Set(event.attributes).size === event.attributes.length, 'attributes');
+      for (const a of event.attributes) must(/^([A-Za-z0-9:._-]+:)?[A-Za-z$][A-Za-z0-9_-]*$/.test(a), `attribute ${a} is no path`);
+      return must(event.version === undefined || /^W\/"[^"]+"$/.test(event.version), 'version');
+    case `${SCIM}prov:delete`:
+    case `${SCIM}prov:activate`:
+    case `${SCIM}prov:deactivate`:
+      return known(event, [], type);
+    case `${SCIM}misc:asyncresp`: // RFC 9967 §2.5.1.3, RFC 7644 §3.7.3
+      known(event, ['method', 'bulkId', 'location', 'version', 'status', 'response'], type);
+      must(['POST', 'PUT', 'PATCH', 'DELETE'].includes(event.method), `method ${event.method}`);
+      must(/^[1-5]\d\d$/.test(event.status), `status ${event.status}`);
+      if (event.status.startsWith('2')) {
+        must(event.response === undefined, 'an error with a success');
+        return text(event.location, 'location');
+      }
+      known(event.response, ['schemas', 'status', 'scimType', 'detail'], 'response');
+      return must(event.response.schemas.includes('urn:ietf:params:scim:api:messages:2.0:Error') && event.response.status === event.status, 'response');
     default:
       throw new Broken('invalid_request', `an event of type ${type}`);
   }

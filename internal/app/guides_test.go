@@ -29,6 +29,7 @@ import (
 //	go, ts, py, cs verify    tells a good webhook from a bad one; "http webhook" is a good one, "json webhook" a body
 //	http set, json set       is what a provider pushes here, and what that says
 //	http ssf, http token     is sent to a server of this code by a receiver, and "json event" is what it gets
+//	http later               is sent by a connector that wants to be answered later, and "http accepted" is the head of the answer
 //	http app, json app       is sent by an app, and answered so; "text browser" and "text callback" are where the browser goes
 //	json claims              is what the ID token says
 //	go example, ts example   stands so in examples/app; "text demo" is what the demo prints
@@ -44,6 +45,7 @@ var guideInfos = regexp.MustCompile("^(" + strings.Join([]string{
 	"nginx run", "caddy run", "js run", "html link", "js page", "[a-z]+ elsewhere", // links.md
 	"go verify", "ts verify", "py verify", "cs verify", "http webhook", "json webhook", // webhooks.md
 	"http ssf", "http token", "json event", "http set", "json set", // ssf.md
+	"http later", "http accepted", // scim-events.md
 	"http app", "json app", "json claims", "text browser", "text callback", "text demo", "go example", "ts example", // apps.md
 }, "|") + ")$")
 

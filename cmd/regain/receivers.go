@@ -129,7 +129,8 @@ func receiverCommand(environ []string) *cobra.Command {
 
 // receiverFlags are those of create and change alike.
 func receiverFlags(cmd *cobra.Command, s *app.ReceiverSettings) {
-	cmd.Flags().StringSliceVar(&s.Events, "events", nil, "what it hears, such as `credential-change,session-revoked` or, by webhook, password.reset,method.added; all for all there is")
+	cmd.Flags().StringSliceVar(&s.Events, "events", nil, "what it hears, such as `credential-change,session-revoked` or, by webhook, password.reset,method.added; all for all there is but for scim: people and groups as they are provisioned (RFC 9967)")
+	cmd.Flags().StringSliceVar(&s.Follow, "connector", nil, "with events of scim: the `name` of the connector whose people it hears of, and whose requests it is told the answers to; again for more, all for all")
 	cmd.Flags().StringVar(&s.Format, "format", "", "how it is told of whom: iss_sub (as the identity provider does), email (the address at work) or opaque (a name for it alone)")
 	cmd.Flags().StringVar(&s.IDP, "idp", "", "with iss_sub: the `name` of the identity provider; not needed when there is one")
 	cmd.Flags().StringArrayVar(&s.Hosts, "push-host", nil, "a `host` that events may be pushed to, with its port unless it is the usual one; again for more")

@@ -131,3 +131,19 @@ func TestSecretsOfReceiversStandInNoEvent(t *testing.T) {
 		}
 	}
 }
+
+func TestAReceiverFollowsTheConnectorsItIsToldTo(t *testing.T) {
+	d := deployment(t)
+	says(t, d, "rgn_scim", "connector", "create", "hr")
+	says(t, d, `connector "payroll": there is none of that name`, "receiver", "create", "CRM", "--ssf", "--format", "opaque", "--events", "scim", "--connector", "payroll")
+	says(t, d, "hears none of them", "receiver", "create", "CRM", "--ssf", "--format", "opaque", "--connector", "hr")
+	says(t, d, `event "prov:create:notice": want password.reset`, "receiver", "create", "CRM", "--webhook", "https://crm.example/", "--events", "scim")
+	says(t, d, "Client id       crm", "receiver", "create", "CRM", "--ssf", "--format", "opaque", "--events", "scim", "--connector", "hr")
+	if shown := says(t, d, "  hears  prov:create:notice prov:put:notice prov:patch:notice prov:delete prov:activate prov:deactivate misc:asyncresp\n", "receiver", "show", "crm"); !strings.Contains(shown, "\n  follows  ") {
+		t.Errorf("got %s", shown)
+	}
+	says(t, d, "", "receiver", "change", "crm", "--events", "all,scim", "--connector", "all")
+	if shown := says(t, d, "  hears  credential-change session-revoked ", "receiver", "show", "crm"); strings.Contains(shown, "follows") || !strings.Contains(shown, "misc:asyncresp") {
+		t.Errorf("got %s", shown)
+	}
+}

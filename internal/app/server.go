@@ -202,7 +202,7 @@ func (srv *Server) wire(ctx context.Context) error {
 	handlers[string(event.RouteReconcile)] = srv.reconcile
 	handlers[string(event.RouteRetire)] = func(ctx context.Context, i event.Item) error { return srv.Flow.Retire(ctx, i.Ref) }
 	maps.Copy(handlers, srv.Signal.Handlers())
-	maps.Copy(handlers, scim.Handlers()) // a request of a thousand operations lasts: it is set aside, too
+	maps.Copy(handlers, srv.scim.Handlers()) // a request of a thousand operations lasts: it is set aside, too
 	host, _ := os.Hostname()
 	srv.pool = work.New(work.Config{Queue: queue{srv.Store.Store, s.Crash}, Handlers: handlers, Aside: append(slices.Clone(signal.Kinds), provision.Kind), Held: srv.Signal.Held, Owner: fmt.Sprintf("%s/%d", host, os.Getpid()), Lanes: s.Lanes, Now: s.Now, Log: s.Log})
 	return nil

@@ -113,9 +113,7 @@ func compare(a, b any) int {
 		}
 	case json.Number:
 		if y, ok := b.(json.Number); ok {
-			f, _ := x.Float64()
-			g, _ := y.Float64()
-			return cmp.Compare(f, g)
+			return schema.CompareNumbers(x, y)
 		}
 	}
 	if b == nil {

@@ -112,9 +112,7 @@ func (x Cmp) holds(v any) bool {
 	case json.Number:
 		var d json.Number
 		if d, ok = v.(json.Number); ok {
-			a, _ := d.Float64()
-			b, _ := want.Float64()
-			n = cmp.Compare(a, b)
+			n = schema.CompareNumbers(d, want)
 		}
 	case time.Time:
 		var s string

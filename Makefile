@@ -59,7 +59,7 @@ fuzz: ## every fuzz target for FUZZTIME (60s) each
 	for file in $$(grep -rlE --include='*_test.go' --exclude-dir=node_modules '^func Fuzz' cmd internal pkg); do \
 	  for name in $$(grep -oE '^func Fuzz[A-Za-z0-9_]*' $$file | cut -c6-); do \
 	    echo "== $$name in $$(dirname $$file)"; \
-	    $(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) ./$$(dirname $$file); \
+	    $(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x ./$$(dirname $$file); \
 	  done; \
 	done
 

@@ -145,6 +145,43 @@ func (c *client) projection(t *testing.T) {
 	if a := c.want(t, 200, "PATCH", "/Users/"+id+"?attributes=userName", patchBody(`{"op":"replace","path":"title","value":"t"}`)); a.at("title") != nil || a.at("userName") != name {
 		t.Errorf("PATCH with attributes: %s", a.body)
 	}
+	// The same choice on every verb, with names of sub-attributes and of schemas.
+	body := func(name string) string {
+		return `{"schemas":["` + userURN + `","` + enterpriseURN + `"],"userName":"` + name + `","title":"t","name":{"givenName":"g","familyName":"f"},"` + enterpriseURN + `":{"department":"d","division":"v"}}`
+	}
+	shows := map[string]map[string]any{
+		"attributes=NAME.givenName," + enterpriseURN + ":department":        {"name": map[string]any{"givenName": "g", "familyName": nil}, enterpriseURN: map[string]any{"department": "d", "division": nil}, "userName": nil, "title": nil, "meta": nil},
+		"attributes=" + enterpriseURN:                                       {enterpriseURN: map[string]any{"department": "d", "division": "v"}, "userName": nil, "name": nil},
+		"excludedAttributes=name.familyName," + enterpriseURN + ":division": {"name": map[string]any{"givenName": "g", "familyName": nil}, enterpriseURN: map[string]any{"department": "d", "division": nil}, "title": "t"},
+		"excludedAttributes=" + userURN + ":name," + enterpriseURN:          {"name": nil, enterpriseURN: nil, "title": "t"},
+	}
+	for query, want := range shows {
+		kind, list, _ := strings.Cut(query, "=")
+		name := unique()
+		made := c.want(t, 201, "POST", "/Users?"+query, body(name))
+		target := "/Users/" + made.id(t)
+		search := c.want(t, 200, "POST", "/Users/.search", `{"schemas":["urn:ietf:params:scim:api:messages:2.0:SearchRequest"],"filter":"userName eq \"`+name+`\"","`+kind+`":["`+strings.ReplaceAll(list, ",", `","`)+`"]}`)
+		for verb, got := range map[string]any{
+			"POST": made.json, "GET": c.want(t, 200, "GET", target+"?"+query, "").json, "PUT": c.want(t, 200, "PUT", target+"?"+query, body(name)).json,
+			"PATCH": c.want(t, 200, "PATCH", target+"?"+query, patchBody(`{"op":"replace","path":"nickName","value":"n"}`)).json,
+			"list":  first(c.want(t, 200, "GET", escape(`/Users?filter=userName eq "`+name+`"&`+query), "")), "search": first(search),
+		} {
+			if s := subset("", want, got); s != "" {
+				t.Errorf("%s with %s: %s in %v", verb, query, s, got)
+			}
+			if o, _ := got.(map[string]any); o["id"] == nil || o["schemas"] == nil {
+				t.Errorf("%s with %s lacks what is always shown: %v", verb, query, got)
+			}
+		}
+	}
+}
+
+// first is the first resource of a list.
+func first(a answer) any {
+	if list, _ := a.at("Resources").([]any); len(list) > 0 {
+		return list[0]
+	}
+	return nil
 }
 
 func (c *client) password(t *testing.T) {

@@ -37,15 +37,33 @@ func TestTheServerConforms(t *testing.T) {
 	})
 }
 
-// as gives the connector, which keeps its token, another preset.
-func (a as) as(t *testing.T, c schema.Compat) string {
+func TestEveryRuleOfAPresetCanBeSwitchedByItself(t *testing.T) {
+	on(t, func(b *bench) {
+		c := b.connector("idp", client.TrustOne, client.PresetStandard)
+		scimtest.RunSwitches(b.T, b.srv.URL+"/scim/v2", c.as)
+	})
+}
+
+// as makes the connector, which keeps its token, bend as far as want says: by the preset that is nearest, and by single
+// switches, on and off, for the rest.
+func (a as) as(t *testing.T, want schema.Compat) string {
 	t.Helper()
-	preset := map[schema.Compat]client.Preset{schema.Strict(): client.PresetStrict, schema.Standard(): client.PresetStandard, schema.Entra(): client.PresetEntra}[c]
-	if preset == "" {
-		t.Fatalf("no preset is %+v", c)
+	var preset client.Preset
+	var switches map[string]bool
+	for _, p := range []client.Preset{client.PresetStrict, client.PresetStandard, client.PresetEntra} {
+		compat, _ := schema.Preset(string(p))
+		rest := map[string]bool{}
+		for _, s := range schema.Switches() {
+			if s.On(compat) != s.On(want) {
+				rest[s.Name] = s.On(want)
+			}
+		}
+		if preset == "" || len(rest) < len(switches) {
+			preset, switches = p, rest
+		}
 	}
 	_, err := a.store.UpdateConnector(t.Context(), a.id, func(c *client.Connector) ([]event.Event, error) {
-		c.Preset = preset
+		c.Preset, c.Switches = preset, switches
 		return nil, nil
 	})
 	if err != nil {

@@ -55,6 +55,9 @@ func (a attribute) wrongValues(strict bool) []string {
 // confusion gives every attribute of every schema the server tells of values of other types, in POST, PUT and PATCH: each is
 // refused with a detail that names the attribute and never the value, and nothing of it is stored.
 func (c *client) confusion(t *testing.T) {
+	if c.preset == "entra" {
+		t.Skip("values are read as for standard")
+	}
 	name := unique()
 	targets := map[string]string{}
 	for endpoint, body := range map[string]string{"/Users": userBody(name, ""), "/Groups": `{"schemas":["` + groupURN + `"],"displayName":"` + name + `"}`} {

@@ -26,7 +26,7 @@ test-unit: ## the tests that need nothing installed; packages of internal/house/
 	$(GO) test ./...
 
 .PHONY: test-all
-test-all: test check-generated fuzz bench timing ## test, and what takes too long for every change
+test-all: test check-generated fuzz bench timing crowds ## test, and what takes too long for every change
 
 .PHONY: lint
 lint: $(STATICCHECK) ## gofmt, go vet and staticcheck
@@ -71,6 +71,11 @@ screenshots: install ## a picture of every page, light, dark and small, in build
 .PHONY: timing
 timing: ## whether a stranger can tell from the time of an answer that an account exists (some minutes; not in CI)
 	REGAIN_TEST_TIMING=1 $(GO) test -count=1 -run Timing -v -timeout 60m ./internal/...
+
+.PHONY: crowds
+crowds: ## look-ups among a hundred thousand and a million people, and many random searches (some minutes; not in CI)
+	REGAIN_TEST_CROWDS=1 $(GO) test -count=1 -run LookUpsTouch -v -timeout 60m ./internal/store
+	REGAIN_TEST_POPULATIONS=20 $(GO) test -count=1 -run MemoryAndBoth -timeout 60m ./internal/provision -rapid.checks=500
 
 .PHONY: check-generated
 check-generated: ## that go.mod and the recorded files are what the sources give

@@ -266,3 +266,11 @@ func (s *Store) Load(ctx context.Context, tables, insert []string) error {
 	}
 	return nil
 }
+
+// KeptCompiled is how many statements of lists SQLite keeps compiled.
+func (s *Store) KeptCompiled() int {
+	l := s.db.(*sqliteDB).lately
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.by)
+}

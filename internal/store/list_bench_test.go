@@ -101,32 +101,39 @@ func over(a, b []float64) []float64 {
 	return out
 }
 
-// BenchmarkPages lists a hundred people at the beginning and after nine tenths of them, as an identity provider reads them
-// all: with a cursor both are to cost the same, by id and by name; by index they do not.
-func BenchmarkPages(b *testing.B) {
-	n := people(b)
+// BenchmarkLists reads lists as identity providers do, of a thousand and of many people.
+func BenchmarkLists(b *testing.B) {
 	for _, kind := range storetest.Kinds {
-		b.Run(fmt.Sprintf("%s/%d", kind, n), func(b *testing.B) {
-			c := newCrowded(b, kind, n)
-			page := func(about, against string, l look, offset int) *contender {
-				l.of = "people"
-				q := c.query(l)
-				q.WantTotal, q.Offset = false, offset
-				return &contender{name: about, against: map[string]string{"first": against}, do: func(ctx context.Context, _ int) error {
-					page, err := c.s.ListKnown(ctx, "big", q, account.Beside{})
-					if err == nil && len(page.Rows) != 100 {
-						err = fmt.Errorf("%d rows", len(page.Rows))
-					}
-					return err
-				}}
+		b.Run(string(kind), func(b *testing.B) {
+			few, many := newCrowded(b, kind, 1000), newCrowded(b, kind, people(b))
+			benchPages(b, many)
+			for _, workers := range []int{1, 8} {
+				b.Run(fmt.Sprint("c=", workers), func(b *testing.B) { benchLookUps(b, workers, few, many) })
 			}
-			deep := n * 9 / 10
-			inTurns(b, 1, 50, []*contender{
-				page("by-id/first", "", look{}, 0), page("by-id/cursor", "by-id/first", look{after: deep}, 0), page("by-id/index", "by-id/first", look{}, deep),
-				page("by-name/first", "", look{sort: "userName"}, 0), page("by-name/cursor", "by-name/first", c.behind(deep), 0),
-			})
 		})
 	}
+}
+
+// benchPages lists a hundred people at the beginning and after nine tenths of them: with a cursor both are to cost the same,
+// by id and by name; by index they do not.
+func benchPages(b *testing.B, c crowded) {
+	page := func(about, against string, l look, offset int) *contender {
+		l.of = "people"
+		q := c.query(l)
+		q.WantTotal, q.Offset = false, offset
+		return &contender{name: fmt.Sprintf("pages/%d/%s", c.n, about), against: map[string]string{"first": fmt.Sprintf("pages/%d/%s", c.n, against)}, do: func(ctx context.Context, _ int) error {
+			page, err := c.s.ListKnown(ctx, "big", q, account.Beside{})
+			if err == nil && len(page.Rows) != 100 {
+				err = fmt.Errorf("%d rows", len(page.Rows))
+			}
+			return err
+		}}
+	}
+	deep := c.n * 9 / 10
+	inTurns(b, 1, 50, []*contender{
+		page("by-id/first", "", look{}, 0), page("by-id/cursor", "by-id/first", look{after: deep}, 0), page("by-id/index", "by-id/first", look{}, deep),
+		page("by-name/first", "", look{sort: "userName"}, 0), page("by-name/cursor", "by-name/first", c.behind(deep), 0),
+	})
 }
 
 // behind is a page by name that begins behind the given number of names.
@@ -142,48 +149,40 @@ func (c crowded) behind(n int) look {
 	return look{of: "people", sort: "userName", after: i}
 }
 
-// BenchmarkLookUps finds single people among a thousand and among many, by what identity providers know of them, and by id.
-func BenchmarkLookUps(b *testing.B) {
-	n := people(b)
-	for _, kind := range storetest.Kinds {
-		crowds := []crowded{newCrowded(b, kind, 1000), newCrowded(b, kind, n)}
-		for _, workers := range []int{1, 8} {
-			b.Run(fmt.Sprintf("%s/c=%d", kind, workers), func(b *testing.B) {
-				var all []*contender
-				for _, c := range crowds {
-					one := func(about string, ask func(ctx context.Context, person, j string) error) {
-						against := map[string]string{}
-						if about != "get" {
-							against["get"] = fmt.Sprint("get/", c.n)
-						}
-						if c.n != 1000 {
-							against["1000"] = about + "/1000"
-						}
-						all = append(all, &contender{name: fmt.Sprint(about, "/", c.n), against: against, do: func(ctx context.Context, i int) error {
-							person, _, j := c.someone(1 + (i*104729)%c.n)
-							return ask(ctx, person, j)
-						}})
-					}
-					one("get", func(ctx context.Context, person, _ string) error {
-						_, err := c.s.KnownPerson(ctx, person, "big", account.Beside{})
-						return err
-					})
-					for _, f := range [][2]string{{"userName", `userName eq "u%s@corp.example"`}, {"externalId", `externalId eq "ext-%s"`}, {"emails.value", `emails.value eq "u%s@mail.example"`}} {
-						one(f[0], func(ctx context.Context, _, j string) error {
-							x, err := filter.Parse(c.types["people"], fmt.Sprintf(f[1], j), schema.Standard())
-							if err != nil {
-								return err
-							}
-							page, err := c.s.ListKnown(ctx, "big", &scim.Query{Filter: x, Count: 100, WantTotal: true}, account.Beside{})
-							if err == nil && (page.Total != 1 || len(page.Rows) != 1) {
-								err = fmt.Errorf("%d of %d rows", len(page.Rows), page.Total)
-							}
-							return err
-						})
-					}
+// benchLookUps finds single people by what identity providers know of them, and by id.
+func benchLookUps(b *testing.B, workers int, crowds ...crowded) {
+	var all []*contender
+	for _, c := range crowds {
+		one := func(about string, ask func(ctx context.Context, person, j string) error) {
+			against := map[string]string{}
+			if about != "get" {
+				against["get"] = fmt.Sprint("get/", c.n)
+			}
+			if c.n != 1000 {
+				against["1000"] = about + "/1000"
+			}
+			all = append(all, &contender{name: fmt.Sprint(about, "/", c.n), against: against, do: func(ctx context.Context, i int) error {
+				person, _, j := c.someone(1 + (i*104729)%c.n)
+				return ask(ctx, person, j)
+			}})
+		}
+		one("get", func(ctx context.Context, person, _ string) error {
+			_, err := c.s.KnownPerson(ctx, person, "big", account.Beside{})
+			return err
+		})
+		for _, f := range [][2]string{{"userName", `userName eq "u%s@corp.example"`}, {"externalId", `externalId eq "ext-%s"`}, {"emails.value", `emails.value eq "u%s@mail.example"`}} {
+			one(f[0], func(ctx context.Context, _, j string) error {
+				x, err := filter.Parse(c.types["people"], fmt.Sprintf(f[1], j), schema.Standard())
+				if err != nil {
+					return err
 				}
-				inTurns(b, workers, 800, all)
+				page, err := c.s.ListKnown(ctx, "big", &scim.Query{Filter: x, Count: 100, WantTotal: true}, account.Beside{})
+				if err == nil && (page.Total != 1 || len(page.Rows) != 1) {
+					err = fmt.Errorf("%d of %d rows", len(page.Rows), page.Total)
+				}
+				return err
 			})
 		}
 	}
+	inTurns(b, workers, 800, all)
 }

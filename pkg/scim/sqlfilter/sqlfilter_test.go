@@ -182,3 +182,90 @@ func TestAPageBeginsAfterAPlace(t *testing.T) {
 		t.Errorf("no value where every row has one: %s", got)
 	}
 }
+
+// indexed is the compiler with what indexes find.
+func indexed(d sqlfilter.Dialect) *sqlfilter.Compiler {
+	c := compiler(d)
+	c.Columns["userName"] = sqlfilter.Column{Expr: "u.un", NotNull: true, Unique: true, Indexed: true}
+	c.Columns["externalId"] = sqlfilter.Column{Expr: "u.ext", Unique: true, Indexed: true}
+	c.Children["emails"] = sqlfilter.Child{From: "e", On: "e.uid = u.id and e.l = 1", Of: "u.id", Owner: "e.uid", Where: "e.l = 1",
+		Columns: map[string]sqlfilter.Column{"value": {Expr: "e.v", Indexed: true}, "type": {Expr: "e.ty"}}}
+	return c
+}
+
+func TestWhatAnIndexFindsIsAskedForFirst(t *testing.T) {
+	typ := userType(t)
+	sqlite, postgres := indexed(sqlfilter.SQLite), indexed(sqlfilter.PostgreSQL)
+	for _, c := range []struct {
+		filter     string
+		finds, one bool
+		sqlite     string // where it matters
+	}{
+		{`userName eq "a"`, true, true, ""},
+		{`userName eq "a" and title pr`, true, true, ""},
+		{`userName eq "a" or externalId eq "b"`, true, false, ""},
+		{`userName eq "a" or active eq true`, false, false, ""},
+		{`userName ne "a"`, false, false, ""},
+		{`userName sw "a"`, false, false, ""},
+		{`not (userName eq "a")`, false, false, ""},
+		{`emails.value eq "a"`, true, false, "(u.id in (select e.uid from e where e.l = 1 and (e.v = $1)))"},
+		{`emails.value sw "a"`, false, false, "(u.id in (select e.uid from e where e.l = 1 and (e.v >= $1 and e.v < $2)))"},
+		{`emails[type eq "work" and value eq "a"]`, true, false, "(u.id in (select e.uid from e where e.l = 1 and ((e.ty = $1) and (e.v = $2))))"},
+		{`emails[type eq "work"]`, false, false, "exists (select 1 from e where e.uid = u.id and e.l = 1 and (e.ty = $1))"},
+		{`emails[type eq "work" or value eq "a"]`, false, false, "exists (select 1 from e where e.uid = u.id and e.l = 1 and ((e.ty = $1) or (e.v = $2)))"},
+		{`emails.value co "a"`, false, false, "exists (select 1 from e where e.uid = u.id and e.l = 1 and (instr(e.v, $1) > 0))"},
+	} {
+		x, err := filter.Parse(typ, c.filter, schema.Strict())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := sqlite.Finds(x); got != c.finds {
+			t.Errorf("%s: finds %v", c.filter, got)
+		}
+		if got := sqlite.One(x); got != c.one {
+			t.Errorf("%s: one %v", c.filter, got)
+		}
+		if where, _, _ := sqlite.Where(x, 0); c.sqlite != "" && where != c.sqlite {
+			t.Errorf("%s:\ngot  %s\nwant %s", c.filter, where, c.sqlite)
+		}
+		if where, _, _ := postgres.Where(x, 0); strings.Contains(where, " in (") {
+			t.Errorf("%s: PostgreSQL finds that out by itself: %s", c.filter, where)
+		}
+	}
+	if sqlite.Finds(nil) || sqlite.One(nil) {
+		t.Error("everything is few")
+	}
+	name, err := typ.Resolve("userName", schema.InvalidPath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	created, err := typ.Resolve("meta.created", schema.InvalidPath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for want, keys := range map[string][]scim.SortKey{
+		"u.un":                             {{Path: name}},
+		"u.un desc":                        {{Path: name, Desc: true}, {Path: created}},
+		"u.created nulls last, u.un":       {{Path: created}, {Path: name}},
+		"u.created desc nulls first, u.id": {{Path: created, Desc: true}},
+	} {
+		if got, ok := sqlite.Order(keys, "u.id"); !ok || got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
+func TestPostgreSQLIsOfferedFewJoins(t *testing.T) {
+	typ := userType(t)
+	x, err := filter.Parse(typ, strings.Repeat(`emails.value eq "a" and `, 9)+`userName pr`, schema.Strict())
+	if err != nil {
+		t.Fatal(err)
+	}
+	where, _, _ := compiler(sqlfilter.PostgreSQL).Where(x, 0)
+	if n := strings.Count(where, ") is true"); n != 5 {
+		t.Errorf("%d of nine are evaluated row by row, want 5: %s", n, where)
+	}
+	if where, _, _ := compiler(sqlfilter.SQLite).Where(x, 0); strings.Contains(where, "is true") {
+		t.Errorf("SQLite: %s", where)
+	}
+}

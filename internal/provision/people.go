@@ -15,7 +15,6 @@ import (
 	"github.com/regain-id/regain/internal/method"
 	"github.com/regain-id/regain/pkg/scim"
 	"github.com/regain-id/regain/pkg/scim/filter"
-	"github.com/regain-id/regain/pkg/scim/schema"
 )
 
 // people is the scim.Store of Users, as one connector sees them.
@@ -96,20 +95,6 @@ func within(r *scim.Resource, in []GroupOf) {
 
 // chunk is how many ids are asked for at once: databases bound how long a condition may be.
 const chunk = 200
-
-// anyOf is the filter "path is one of values".
-func anyOf(path schema.Path, values []string) filter.Expr {
-	var x filter.Expr
-	for _, v := range values {
-		is := filter.Cmp{Path: path, Op: filter.Eq, Value: filter.Value{V: v, Key: v}}
-		if x == nil {
-			x = is
-		} else {
-			x = filter.Or{L: x, R: is}
-		}
-	}
-	return x
-}
 
 // wider is the selection of a query with what the store left to the engine.
 func wider(q *scim.Query, residual filter.Expr, unsorted bool) scim.Selection {

@@ -38,7 +38,7 @@ func command(ctx context.Context, args, environ []string, stdout, stderr io.Writ
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	root.AddCommand(demoCommand(), serveCommand(environ), checkCommand(environ), migrateCommand(environ), connectorCommand(environ), appCommand(environ), receiverCommand(environ), policyCommand(environ),
-		personCommand(environ), roleCommand(environ), consoleCommand(environ), keyCommand(environ), importCommand(), configCommand(environ), versionCommand())
+		personCommand(environ), roleCommand(environ), consoleCommand(environ), keyCommand(environ), importCommand(environ), configCommand(environ), versionCommand())
 	return root.ExecuteContext(ctx)
 }
 

@@ -2,9 +2,7 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -38,28 +36,5 @@ func policyCommand(environ []string) *cobra.Command {
 			e.SetIndent("", "  ")
 			return e.Encode(p)
 		})})
-	return cmd
-}
-
-func importCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "import", Short: "Bring in what others made"}
-	var plain bool
-	var to string
-	breached := &cobra.Command{Use: "breached FILE", Short: "Build the filter of breached passwords from a list of SHA-1 hashes, one a line", Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			in, err := os.Open(args[0])
-			if err != nil {
-				return err
-			}
-			defer func() { err = errors.Join(err, in.Close()) }()
-			n, err := app.ImportBreached(cmd.Context(), in, to, plain)
-			if err == nil {
-				fmt.Fprintf(cmd.OutOrStdout(), "%d passwords in %s; name it in password.breached_file\n", n, to)
-			}
-			return err
-		}}
-	breached.Flags().StringVar(&to, "to", "breached.filter", "the `file` to write")
-	breached.Flags().BoolVar(&plain, "plain", false, "the list holds passwords, not hashes")
-	cmd.AddCommand(breached)
 	return cmd
 }

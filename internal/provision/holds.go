@@ -70,11 +70,7 @@ func (s *service) ask(ctx context.Context, f *facts, q questions, c *client.Conn
 			}
 			f.first = !seen
 		}
-		d := in.Decide(policy.Standing{UserName: p.UserName, Groups: groups}, policy.Reset)
-		f.hold = d.HoldNew
-		if d.Why == "not_in_scope" {
-			f.hold = max(f.hold, holdNotInScope)
-		}
+		f.hold = holdOf(in, policy.Standing{UserName: p.UserName, Groups: groups})
 		f.asked = true
 	}
 	for _, h := range q.hashes {
@@ -105,6 +101,15 @@ func (s *service) ask(ctx context.Context, f *facts, q questions, c *client.Conn
 		f.known[key], f.others[key] = known, uses
 	}
 	return nil
+}
+
+// holdOf is how long what is new to a person rests.
+func holdOf(in policy.Policy, who policy.Standing) time.Duration {
+	d := in.Decide(who, policy.Reset)
+	if d.Why == "not_in_scope" {
+		return max(d.HoldNew, holdNotInScope)
+	}
+	return d.HoldNew
 }
 
 // change is one change to the methods of one person under way.

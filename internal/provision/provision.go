@@ -116,7 +116,7 @@ func newService(c Config) (*service, error) {
 	}
 	s := &service{Config: c, base: strings.TrimRight(c.Base, "/") + "/scim/v2"}
 	var err error
-	if s.user, err = schema.NewType("User", schema.User(), schema.Extension{Schema: schema.EnterpriseUser()}, schema.Extension{Schema: userExtension()}); err != nil {
+	if s.user, err = userSchemas(); err != nil {
 		return nil, err
 	}
 	s.way, err = schema.NewType("AuthenticationMethod", methodSchema())

@@ -122,6 +122,7 @@ type arrival struct {
 	given map[string]bool
 	name  string // folded
 	n     account.PersonWrite
+	err   error
 }
 
 func (i *importer) refuse(line int, err error) {
@@ -338,47 +339,24 @@ func (i *importer) create(ctx context.Context, fresh []*arrival) error {
 	if len(fresh) == 0 {
 		return nil
 	}
-	asks := false
+	var asking []*arrival
 	for _, a := range fresh {
-		_, q, err := i.newcomer(&facts{now: i.Now()}, a.sent)
-		asks = asks || err == nil && q.open()
+		n, q, err := i.newcomer(&facts{now: i.Now()}, a.sent)
+		if a.n, a.err = n, err; err == nil && q.open() {
+			asking = append(asking, a)
+		}
 	}
-	var ask func(*arrival) *facts
-	if asks {
-		if err := i.settle(); err != nil { // who shares a destination with the portion before counts
-			return err
-		}
-		var err error
-		if ask, err = i.questions(ctx, fresh); err != nil {
-			return err
-		}
+	if err := i.complete(ctx, asking); err != nil {
+		return err
 	}
 	var all []*arrival
 	var writes []account.PersonWrite
-	uses := map[string]int{} // of destinations, by those who are created here
 	for _, a := range fresh {
-		f := &facts{now: i.Now()}
-		if ask != nil {
-			f = ask(a)
-			for h := range f.others {
-				f.others[h] += uses[h]
-			}
-		}
-		n, q, err := i.newcomer(f, a.sent)
-		if err == nil && q.open() {
-			err = errBusy // every question was asked
-		}
-		if err != nil {
-			i.refuse(a.line, err)
+		if a.err != nil {
+			i.refuse(a.line, a.err)
 			continue
 		}
-		for _, m := range n.Methods {
-			if m.DestinationHash != nil {
-				uses[string(m.DestinationHash)]++
-			}
-		}
-		a.n = n
-		all, writes = append(all, a), append(writes, n)
+		all, writes = append(all, a), append(writes, a.n)
 	}
 	if err := i.settle(); err != nil || len(writes) == 0 {
 		return err
@@ -394,6 +372,38 @@ func (i *importer) create(ctx context.Context, fresh []*arrival) error {
 		results, err := i.store.ImportPeople(ctx, writes)
 		to <- written{all, results, err}
 	}(i.writing)
+	return nil
+}
+
+// complete makes newcomers of those whose ways have to be asked about before, in their order: each counts for the next.
+func (i *importer) complete(ctx context.Context, asking []*arrival) error {
+	if len(asking) == 0 {
+		return nil
+	}
+	if err := i.settle(); err != nil { // who shares a destination with the portion before counts
+		return err
+	}
+	ask, err := i.questions(ctx, asking)
+	if err != nil {
+		return err
+	}
+	uses := map[string]int{} // of destinations, by those who are created here
+	for _, a := range asking {
+		f := ask(a)
+		for h := range f.others {
+			f.others[h] += uses[h]
+		}
+		n, q, err := i.newcomer(f, a.sent)
+		if err == nil && q.open() {
+			err = errBusy // every question was asked
+		}
+		for _, m := range n.Methods {
+			if m.DestinationHash != nil {
+				uses[string(m.DestinationHash)]++
+			}
+		}
+		a.n, a.err = n, err
+	}
 	return nil
 }
 

@@ -139,7 +139,7 @@ func peaking() func() uint64 {
 				runtime.ReadMemStats(&m)
 				top = max(top, m.HeapInuse)
 				runtime.Gosched()
-				time.Sleep(time.Millisecond)
+				time.Sleep(20 * time.Millisecond)
 			}
 		}
 	}()

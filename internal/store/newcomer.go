@@ -113,11 +113,30 @@ func (r sealedRows) table() (rows [][]any) {
 	return rows
 }
 
-// insert writes a newcomer inside a transaction, row by row.
+// rowsAtOnce is how many rows of a newcomer one statement writes on SQLite: each number is a text of its own to be kept.
+const rowsAtOnce = 4
+
+// insertTexts are the statements that write so many rows, made once.
+var insertTexts = func() (texts [][]string) {
+	for _, table := range newcomerTables {
+		of := []string{""}
+		for n := 1; n <= rowsAtOnce; n++ {
+			of = append(of, table.insertRows(n))
+		}
+		texts = append(texts, of)
+	}
+	return texts
+}()
+
+// insert writes a newcomer inside a transaction, a few rows at once.
 func (n newcomer) insert(ctx context.Context, t tx) error {
-	for i, table := range newcomerTables {
-		for _, row := range n.rows[i] {
-			if _, err := t.exec(ctx, table.insertOne(), row...); err != nil {
+	for i := range newcomerTables {
+		for some := range slices.Chunk(n.rows[i], rowsAtOnce) {
+			args := some[0]
+			if len(some) > 1 {
+				args = slices.Concat(some...)
+			}
+			if _, err := t.exec(ctx, insertTexts[i][len(some)], args...); err != nil {
 				return err
 			}
 		}

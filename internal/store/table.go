@@ -32,14 +32,26 @@ func (t table) names() []string {
 	return all
 }
 
-// insertOne is the statement that writes one row, given by its arguments.
-func (t table) insertOne() string {
-	marks := make([]string, len(t.columns))
-	for i := range marks {
-		marks[i] = "$" + strconv.Itoa(i+1)
+// insertRows is the statement that writes n rows, given by their arguments one after the other.
+func (t table) insertRows(n int) string {
+	var b strings.Builder
+	b.WriteString(`INSERT INTO ` + t.name + ` (` + strings.Join(t.names(), ", ") + `) VALUES `)
+	for i := range n * len(t.columns) {
+		switch {
+		case i == 0:
+			b.WriteString("(")
+		case i%len(t.columns) == 0:
+			b.WriteString("), (")
+		default:
+			b.WriteString(", ")
+		}
+		b.WriteString("$" + strconv.Itoa(i+1))
 	}
-	return `INSERT INTO ` + t.name + ` (` + strings.Join(t.names(), ", ") + `) VALUES (` + strings.Join(marks, ", ") + `)`
+	return b.String() + ")"
 }
+
+// insertOne is insertRows of one.
+func (t table) insertOne() string { return t.insertRows(1) }
 
 // insertMany is the statement of PostgreSQL that writes any number of rows, each with a text of its own beside it that the
 // condition knows as v.whose. Its text does not depend on how many rows there are.

@@ -61,7 +61,7 @@ func Import(ctx context.Context, c Config, store Imports, by *client.Connector, 
 		return Tally{}, fmt.Errorf("connector %s: no preset %q", by.Name, by.Preset)
 	}
 	compat.LooseSchemas, compat.PutKeepsAbsent, compat.StringBooleans = true, true, true
-	i := &importer{people: &people{s, by}, store: store, compat: compat, refused: refused}
+	i := &importer{people: &people{service: s, c: by}, store: store, compat: compat, refused: refused}
 	err = i.all(ctx, lines)
 	err = errors.Join(err, i.settle())
 	return i.tally, err

@@ -93,9 +93,6 @@ func within(r *scim.Resource, in []GroupOf) {
 	}
 }
 
-// chunk is how many ids are asked for at once: databases bound how long a condition may be.
-const chunk = 200
-
 // wider is the selection of a query with what the store left to the engine.
 func wider(q *scim.Query, residual filter.Expr, unsorted bool) scim.Selection {
 	sel := q.Select.Plus(filter.Keys(residual)...)

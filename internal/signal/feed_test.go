@@ -275,3 +275,39 @@ func TestAFeedIsNoWorkWhereNobodyFollows(t *testing.T) {
 		})
 	}
 }
+
+func TestWhatHappensToAGroupIsToldInOrder(t *testing.T) {
+	for _, kind := range []store.Kind{store.SQLite, store.PostgreSQL} {
+		t.Run(string(kind), func(t *testing.T) {
+			w := newWire(t, kind)
+			st := w.stream(w.follower("all"), "", feed()...)
+			p, group := provisioned{w, "c1"}, uuid.Must(uuid.NewV7()).String()
+			var events []event.Event
+			for _, what := range []event.Type{event.GroupCreated, event.GroupUpdated} {
+				e := p.event(what, "", group, "attributes", []string{"displayName"})
+				must(t, w.store.Record(t.Context(), e))
+				events = append(events, e)
+			}
+			must(t, w.store.Record(t.Context(), p.event(event.GroupCreated, "", uuid.Must(uuid.NewV7()).String()))) // another one keeps nobody waiting
+			turn := func(e event.Event) error {
+				err := w.svc.turn(t.Context(), event.Item{ID: e.ID, Event: e.ID}, st.ID)
+				if err == nil {
+					w.svc.lines.give(st.ID)
+				}
+				return err
+			}
+			late := func(err error) bool { l, ok := err.(event.Later); return ok && l.Class == "in-order" }
+			if err := turn(events[1]); !late(err) { // what came before is not even expanded
+				t.Errorf("the second, with the first not expanded: %v", err)
+			}
+			w.work()
+			if first, second := turn(events[0]), turn(events[1]); first != nil || !late(second) {
+				t.Errorf("the first %v, the second %v", first, second)
+			}
+			w.fetched(st)
+			if err := turn(events[1]); err != nil {
+				t.Errorf("the second, once the first has arrived: %v", err)
+			}
+		})
+	}
+}

@@ -89,7 +89,7 @@ func (s *Server) carryOut(ctx context.Context, i event.Item) error {
 	j := &journal{s: s.s, q: q, k: k}
 	now := s.s.Now()
 	switch {
-	case c == nil || len(c.Live(now)) == 0:
+	case c == nil || shut(c, now):
 		err = s.scim.Refuse(ctx, k, j, &scim.Error{Status: http.StatusForbidden, Detail: "the client that sent it may do nothing any more"})
 	case now.Sub(q.At) > maxLate:
 		err = s.scim.Refuse(ctx, k, j, &scim.Error{Status: http.StatusServiceUnavailable, Detail: "it could not be carried out in a day"})
@@ -100,6 +100,11 @@ func (s *Server) carryOut(ctx context.Context, i event.Item) error {
 		return err
 	}
 	return s.s.Store.FinishRequest(ctx, q, now)
+}
+
+// shut reports whether nothing opens SCIM for a connector any more: no token, and no key that it signs for one with.
+func shut(c *client.Connector, now time.Time) bool {
+	return len(c.Live(now)) == 0 && len(c.LiveKeys(now)) == 0 && c.JWKS == ""
 }
 
 // perform carries a request out as the connector, and says when to try again what may go better then.

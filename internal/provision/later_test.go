@@ -188,8 +188,9 @@ func TestWhoeverMayDoNothingAnyMoreIsRefusedLater(t *testing.T) {
 	on(t, func(b *bench) {
 		gone, ended, reader, groups := b.connector("gone", client.TrustOne, client.PresetStandard), b.connector("ended", client.TrustOne, client.PresetStandard),
 			b.connector("reader", client.TrustOne, client.PresetStandard), b.connector("groups", client.TrustOne, client.PresetStandard)
+		keyed := b.connector("keyed", client.TrustOne, client.PresetStandard)
 		txns := map[string]string{}
-		for name, c := range map[string]as{"gone": gone, "ended": ended, "reader": reader, "groups": groups} {
+		for name, c := range map[string]as{"gone": gone, "ended": ended, "reader": reader, "groups": groups, "keyed": keyed} {
 			txns[name], _ = c.later("POST", "/Bulk", `{"schemas":["urn:ietf:params:scim:api:messages:2.0:BulkRequest"],"Operations":[
 				{"method":"POST","path":"/Users","bulkId":"a","data":`+body(name+"-a", "", "")+`},{"method":"POST","path":"/Groups","bulkId":"b","data":`+groupHead+`"`+name+`"}}]}`)
 		}
@@ -197,6 +198,7 @@ func TestWhoeverMayDoNothingAnyMoreIsRefusedLater(t *testing.T) {
 			t.Fatal(err)
 		}
 		ended.is(func(c *client.Connector) { c.Tokens = nil })
+		keyed.is(func(c *client.Connector) { c.Tokens, c.JWKS = nil, "https://idp.example/jwks" }) // it signs for tokens: it may go on
 		reader.is(func(c *client.Connector) { c.ReadOnly = true })
 		groups.is(func(c *client.Connector) { c.Uses = []client.Use{client.UseGroups} })
 		b.work(b.worker())
@@ -205,6 +207,7 @@ func TestWhoeverMayDoNothingAnyMoreIsRefusedLater(t *testing.T) {
 			"ended":  {"403 a the client that sent it may do nothing any more", "403 b the client that sent it may do nothing any more"},
 			"reader": {"403 a this token may only read", "403 b this token may only read"},
 			"groups": {"403 a this token may not use /Users", "201 b"},
+			"keyed":  {"201 a", "201 b"},
 		} {
 			if got := b.answers(txns[name], 2); got["0"] != want[0] || got["1"] != want[1] {
 				t.Errorf("%s: %v, want %v", name, got, want)

@@ -19,6 +19,8 @@ import (
 	"github.com/lestrrat-go/jwx/v3/jwa"
 	"github.com/lestrrat-go/jwx/v3/jws"
 
+	"github.com/regain-id/regain/internal/client"
+	"github.com/regain-id/regain/internal/message"
 	"github.com/regain-id/regain/internal/store/storetest"
 )
 
@@ -126,5 +128,17 @@ func TestAnIdentityProviderThatSignsProvisionsAndItsAccessEndsWithItsKeyEverywhe
 				t.Error("a token is in the log")
 			}
 		})
+	}
+}
+
+func TestEveryRuleThatCanBeTurnedIsExplainedInTheConsole(t *testing.T) {
+	c, err := message.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range Rules(&client.Connector{Preset: client.PresetStandard}) {
+		if !c.Has("console.rule." + r.Name) {
+			t.Errorf("console.rule.%s has no text", r.Name)
+		}
 	}
 }

@@ -13,17 +13,13 @@ var realCommands = regexp.MustCompile("(?ms)^```sh real\n(.*?)^```$")
 // The commands of the guides to identity providers are run as they are printed, one guide after the other in a deployment of
 // its own.
 func TestTheCommandsOfTheGuidesToIdentityProvidersRunAsPrinted(t *testing.T) {
-	pages, err := filepath.Glob("../../docs/guides/scim-*.md")
-	if err != nil || len(pages) != 4 {
-		t.Fatalf("%v, %v", pages, err)
-	}
 	texts := map[string]string{}
-	for _, page := range pages {
-		b, err := os.ReadFile(page)
+	for _, page := range []string{"scim-entra.md", "scim-okta.md", "scim-authentik.md", "scim-keycloak.md"} {
+		b, err := os.ReadFile(filepath.Join("../../docs/guides", page))
 		if err != nil {
 			t.Fatal(err)
 		}
-		texts[filepath.Base(page)] = string(b)
+		texts[page] = string(b)
 	}
 	// Of the guide to provisioning the parts about keys and rules; its other commands are in no order.
 	b, err := os.ReadFile("../../docs/guides/provisioning.md")

@@ -14,6 +14,7 @@ import (
 //
 //	py adapter               is an adapter, and does a reset
 //	ldif config, ldif data   is loaded into a fresh OpenLDAP, in order
+//	sh samba                 is run on a fresh Samba domain controller; "bat windows" is what regain check prints for Windows
 //	text check               is what regain check says there
 //	yaml config              is a configuration without faults
 //	yaml part                is one beside the keys that every configuration needs
@@ -40,7 +41,7 @@ type guideBlock struct {
 }
 
 var guideInfos = regexp.MustCompile("^(" + strings.Join([]string{
-	"py adapter", "ldif config", "ldif data", "text check", "yaml config", "yaml part", "yaml policy", "http scim", "json answer",
+	"py adapter", "ldif config", "ldif data", "sh samba", "bat windows", "text check", "yaml config", "yaml part", "yaml policy", "http scim", "json answer",
 	"text request", "json metadata", "json token", "json refused", "sh real", "sh run",
 	"nginx run", "caddy run", "js run", "html link", "js page", "[a-z]+ elsewhere", // links.md
 	"go verify", "ts verify", "py verify", "cs verify", "http webhook", "json webhook", // webhooks.md

@@ -360,6 +360,24 @@ db.modify(m)`
 	}
 }
 
+// Shell runs a script as root on the domain controller would: samba-tool in it works on this server.
+func (s *SambaServer) Shell(t testing.TB, script string, environ ...string) {
+	t.Helper()
+	real, err := exec.LookPath("samba-tool")
+	if err != nil {
+		t.Fatal(err)
+	}
+	bin := t.TempDir()
+	if err := os.WriteFile(filepath.Join(bin, "samba-tool"), []byte("#!/bin/sh\nexec "+real+" \"$@\" -s "+s.conf+"\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), "sh", "-euc", script)
+	cmd.Env = append(append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH")), environ...)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s\n%s", err, out, script)
+	}
+}
+
 // sambaPython is the Python that has Samba's modules.
 func sambaPython() string {
 	const debian = "/usr/bin/python3"

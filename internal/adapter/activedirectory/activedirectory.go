@@ -103,8 +103,9 @@ type Adapter struct {
 	dcs    controllers
 	known  policyCache
 
-	factsOnce sync.Mutex
-	facts     domainFacts // zero until they were read
+	factsLock sync.Mutex
+	facts     domainFacts          // zero until they were read
+	roots     map[string]rootEntry // by controller
 
 	// beforeWrite, when a test sets it, runs after everything was looked up and before the request is sent.
 	beforeWrite func()

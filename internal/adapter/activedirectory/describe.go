@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/go-ldap/ldap/v3"
 
@@ -20,9 +21,19 @@ type rootEntry struct {
 	samba  bool
 	hints  string // the control that makes it check the history on a reset; "" none
 	config string // DN of the configuration partition
+	until  time.Time
 }
 
+// root reads what the controller at the other end says of itself, and believes it for as long as a choice of a controller
+// holds.
 func (a *Adapter) root(ctx context.Context, c *ldapconn.Conn) (rootEntry, error) {
+	now := a.cfg.Now()
+	a.factsLock.Lock()
+	known, ok := a.roots[c.Server]
+	a.factsLock.Unlock()
+	if ok && now.Before(known.until) {
+		return known, nil
+	}
 	res, err := c.Search(ctx, rootDSE("vendorName", "supportedControl", "configurationNamingContext", "domainControllerFunctionality"))
 	if err != nil {
 		return rootEntry{}, err
@@ -33,7 +44,7 @@ func (a *Adapter) root(ctx context.Context, c *ldapconn.Conn) (rootEntry, error)
 	e := res.Entries[0]
 	r := rootEntry{
 		vendor: e.GetAttributeValue("vendorName"), samba: strings.HasPrefix(e.GetAttributeValue("vendorName"), "Samba"),
-		config: e.GetAttributeValue("configurationNamingContext"),
+		config: e.GetAttributeValue("configurationNamingContext"), until: now.Add(settle),
 	}
 	if r.vendor == "" {
 		r.vendor = "Active Directory"
@@ -47,6 +58,12 @@ func (a *Adapter) root(ctx context.Context, c *ldapconn.Conn) (rootEntry, error)
 			break
 		}
 	}
+	a.factsLock.Lock()
+	defer a.factsLock.Unlock()
+	if a.roots == nil || len(a.roots) > 2*mostControllers {
+		a.roots = map[string]rootEntry{}
+	}
+	a.roots[c.Server] = r
 	return r, nil
 }
 

@@ -127,7 +127,7 @@ func TestAResetDoesNotUnlockUnlessAskedAndThenInTheSameWrite(t *testing.T) {
 	a := adapter(t, s)
 	u := person(t, s, a, "ada", nil)
 	s.LockOut(t, "ada")
-	if st := find(t, a, "ada").Status; !st.Locked || st.LockedUntil.Sub(time.Now()).Round(time.Minute) != 30*time.Minute {
+	if st := find(t, a, "ada").Status; !st.Locked || time.Until(st.LockedUntil).Round(time.Minute) != 30*time.Minute {
 		t.Errorf("got %+v, want locked for half an hour", st)
 	}
 	if err := reset(t.Context(), a, u, second); err != nil || s.SignIn(t, "ada", second) {

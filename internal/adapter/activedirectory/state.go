@@ -256,9 +256,9 @@ func below(dn, parent string) bool {
 
 // domain returns what does not change, and reads it once.
 func (a *Adapter) domain(ctx context.Context, c *ldapconn.Conn) (domainFacts, error) {
-	a.factsOnce.Lock()
+	a.factsLock.Lock()
 	known := a.facts
-	a.factsOnce.Unlock()
+	a.factsLock.Unlock()
 	if known.root != "" {
 		return known, nil
 	}
@@ -287,8 +287,8 @@ func (a *Adapter) domain(ctx context.Context, c *ldapconn.Conn) (domainFacts, er
 	} else if err != nil && !ldapconn.IsAnswer(err) {
 		return known, err
 	}
-	a.factsOnce.Lock()
-	defer a.factsOnce.Unlock()
+	a.factsLock.Lock()
+	defer a.factsLock.Unlock()
 	a.facts = known
 	return known, nil
 }

@@ -69,6 +69,7 @@ func TestTheCommandsOfTheCheckGrantWhatIsMissingAndNoMore(t *testing.T) {
 	s.AddUser(t, testserver.SambaUser{Login: "eve", Password: first})
 	s.AddPasswordSettings(t, "strict", nil, dn(s, "eve"))
 	ran := map[Check]bool{}
+	halfway := false // the container can be read, and which policy applies to whom cannot
 	for range 8 {
 		a := adapter(t, s, func(c *Config) { c.BindName = s.BareUPN })
 		var missing []Finding
@@ -81,6 +82,11 @@ func TestTheCommandsOfTheCheckGrantWhatIsMissingAndNoMore(t *testing.T) {
 			break
 		}
 		for _, f := range missing {
+			if f.Check == ReadPolicy && !halfway && len(f.Samba) == 2 {
+				halfway = true
+				grantBy(t, s, f.Samba[1])
+				continue
+			}
 			if len(f.Samba) == 0 || len(f.Windows) != len(f.Samba) || ran[f.Check] {
 				t.Fatalf("%s: got commands %q and %q (run before: %v), %v", f.Check, f.Windows, f.Samba, ran[f.Check], f.Err)
 			}

@@ -170,7 +170,7 @@ func (srv *Server) wire(ctx context.Context) error {
 		return err
 	}
 	srv.scim, err = provision.New(provision.Config{
-		Store: srv.Store, Policies: srv.Store, Base: s.Base, Corporate: s.Corporate, Region: s.Region, Now: s.Now, Log: s.Log,
+		Store: srv.Store, Policies: srv.Store, Passwords: srv.Flow, Base: s.Base, Corporate: s.Corporate, Region: s.Region, Now: s.Now, Log: s.Log,
 		Hash: srv.Store.DestinationHash, CursorKey: s.Ring.Hash("scim-cursor"), Crash: s.Crash,
 	})
 	if err != nil {

@@ -391,6 +391,12 @@ func (w *world) connector(name string, trust client.Trust) string {
 // scim sends one request as an identity provider would.
 func (w *world) scim(token, verb, path string, body any) (int, map[string]any) {
 	w.t.Helper()
+	return w.scimWith(token, verb, path, body)
+}
+
+// scimWith is scim with more header fields, alternating names and values.
+func (w *world) scimWith(token, verb, path string, body any, header ...string) (int, map[string]any) {
+	w.t.Helper()
 	var in io.Reader
 	if body != nil {
 		b, err := json.Marshal(body)
@@ -405,6 +411,9 @@ func (w *world) scim(token, verb, path string, body any) (int, map[string]any) {
 	}
 	r.Header.Set("Content-Type", "application/scim+json")
 	r.Header.Set("Authorization", "Bearer "+token)
+	for i := 0; i+1 < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
 	res, err := http.DefaultClient.Do(r)
 	if err != nil {
 		w.t.Fatal(err)

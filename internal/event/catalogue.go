@@ -237,7 +237,7 @@ var Catalogue = map[Type]Entry{
 	ConnectorCreated: {About: "a connector was created"},
 	ConnectorChanged: {About: "a connector's trust, preset, tokens or what it may do changed"},
 	ConnectorDeleted: {About: "a connector was deleted"},
-	ConnectorRefused: {About: "a connector wanted to fill a group that makes people staff, and is not trusted for it"},
+	ConnectorRefused: {About: "a connector wanted to fill a group that makes people staff, or to set the password of somebody who is staff or protected, and is not trusted for it"},
 	ConnectorBraked:  {Routes: []Route{RouteSecurity}, About: "a connector took very many people away in ten minutes; what it takes away can be undone for seven days"},
 	ConnectorExpects: {About: "an operator said that a connector will take many people away, and until when"},
 	ConnectorUndone:  {About: "the people whom a connector took away in one wave were brought back"},

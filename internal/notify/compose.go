@@ -57,6 +57,7 @@ func notMe(url string) *Link {
 // Done is an act that is over.
 type Done struct {
 	Purpose   Purpose
+	Handed    bool   // the organisation's own systems did it, not somebody at a page of ours
 	Origin    Origin // when it was done and where from
 	Reference string
 	SignIn    string // what takes the new password next: a name or an address; "" when not known
@@ -71,7 +72,7 @@ func DoneLetter(e Envelope, d Done) Letter {
 		ID: e.ID, Lang: e.Lang, To: e.To,
 		Subject:    message.Message{Key: key + ".subject"},
 		Lead:       message.Message{Key: key + ".lead"},
-		Paragraphs: []message.Message{message.Key("mail.done.when", "Origin", d.Origin.Message())},
+		Paragraphs: []message.Message{d.when()},
 		Link:       notMe(d.NotMe),
 		Reference:  d.Reference,
 	}
@@ -83,6 +84,14 @@ func DoneLetter(e Envelope, d Done) Letter {
 	}
 	l.Paragraphs = append(l.Paragraphs, message.Key("mail.done.not_me"))
 	return l
+}
+
+// when tells when it was done and where from, or that the organisation did it.
+func (d Done) when() message.Message {
+	if d.Handed {
+		return message.Key("mail.done.handed", "When", d.Origin.When)
+	}
+	return message.Key("mail.done.when", "Origin", d.Origin.Message())
 }
 
 // DoneText is DoneLetter for a phone.
@@ -102,7 +111,7 @@ func UnknownLetter(e Envelope, d Done) Letter {
 		Subject: message.Key("mail.unknown.subject"),
 		Lead:    lead,
 		Paragraphs: []message.Message{
-			message.Key("mail.done.when", "Origin", d.Origin.Message()),
+			d.when(),
 			message.Key("mail.unknown.next"),
 			message.Key("mail.done.not_me"),
 		},

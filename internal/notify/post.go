@@ -373,7 +373,7 @@ func (p *Post) origin(e event.Event) Origin {
 }
 
 func (p *Post) done(e event.Event) Done {
-	return Done{Purpose: Purpose(data(e, "action")), Origin: p.origin(e), Reference: data(e, "reference"), SignIn: p.SignIn, NotMe: p.notMe(p.Flow.NotMe(e.Txn))}
+	return Done{Purpose: Purpose(data(e, "action")), Handed: strings.HasPrefix(e.Actor, "connector:"), Origin: p.origin(e), Reference: data(e, "reference"), SignIn: p.SignIn, NotMe: p.notMe(p.Flow.NotMe(e.Txn))}
 }
 
 func (p *Post) dispute(e event.Event) Dispute {

@@ -71,6 +71,9 @@ func tell(e event.Event) (h Happened, told bool) {
 	case event.PasswordReset:
 		return say("key-round", "ok", message.Key("activity.password.reset"))
 	case event.PasswordChanged:
+		if strings.HasPrefix(e.Actor, "connector:") {
+			return say("key-round", "ok", message.Key("activity.password.handed"))
+		}
 		return say("key-round", "ok", message.Key("activity.password.changed"))
 	case event.AccountUnlocked:
 		return say("lock-open", "ok", message.Key("activity.unlocked"))

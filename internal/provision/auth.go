@@ -21,6 +21,8 @@ type guard struct {
 	store Connectors
 	now   func() time.Time
 	log   *slog.Logger
+	// passwords says whether passwords that may be set are handed on at all.
+	passwords bool
 
 	mu       sync.Mutex
 	full     time.Time            // when the allowance for failures is whole again (GCRA)
@@ -82,6 +84,7 @@ func (g *guard) authenticate(r *http.Request) (*scim.Principal, error) {
 	if err != nil {
 		return nil, err
 	}
+	p.ChangePassword = p.ChangePassword && g.passwords
 	g.let(hash, admission{now, c.ID, c.PerSecond()})
 	return p, nil
 }
@@ -92,7 +95,7 @@ func principal(c *client.Connector) (*scim.Principal, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &scim.Principal{Subject: "connector:" + c.ID, Compat: compat, ReadOnly: c.ReadOnly, Types: typesOf(c), Data: c}, nil
+	return &scim.Principal{Subject: "connector:" + c.ID, Compat: compat, ReadOnly: c.ReadOnly, Types: typesOf(c), ChangePassword: c.SetPassword && c.May(client.UseUsers), Data: c}, nil
 }
 
 // compatOf is how far the server bends to a connector: as its preset says, and its switches otherwise. A switch that a later

@@ -75,6 +75,17 @@ func (b *batch) wait(at int, w account.PersonWrite, u *revision) {
 
 // create makes somebody wait to be created, with the facts as they are when everybody before stands.
 func (b *batch) create(at int, r *scim.Resource) {
+	if b.fresh(r) != "" { // it reaches the directory when everybody before stands, and is in no commit with others
+		b.commit()
+		if b.over(at) {
+			b.results[at].Err = scim.ErrNotDone
+			return
+		}
+		made, err := b.by(b.writes[at].Act).Create(b.ctx, r)
+		b.results[at].Resource = made
+		b.end(at, err)
+		return
+	}
 	f := &facts{now: b.Now()}
 	for range maxAsks {
 		n, q, err := b.by(b.writes[at].Act).newcomer(f, r)

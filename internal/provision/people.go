@@ -134,7 +134,7 @@ func (s *people) Missing(ctx context.Context, ids []string) ([]string, error) {
 
 // Create implements scim.Store.
 func (s *people) Create(ctx context.Context, r *scim.Resource) (*scim.Resource, error) {
-	f := &facts{now: s.Now()}
+	f, fresh := &facts{now: s.Now()}, s.fresh(r)
 	for range maxAsks {
 		n, q, err := s.newcomer(f, r)
 		if err != nil {
@@ -146,8 +146,20 @@ func (s *people) Create(ctx context.Context, r *scim.Resource) (*scim.Resource, 
 			}
 			continue
 		}
+		handOn := false
+		if fresh != "" {
+			if handOn, err = s.canHand(ctx, n.New, fresh); err != nil {
+				return nil, err
+			}
+		}
 		if err := s.Store.CreatePerson(ctx, n.New, n.Methods, n.Events...); err != nil {
 			return nil, answer(err)
+		}
+		if handOn {
+			if err := s.handNew(ctx, n.New, fresh); err != nil {
+				return nil, err
+			}
+			return s.Get(ctx, n.New.ID, scim.Everything()) // the epoch moved, and the version with it
 		}
 		return s.whole(n.New, n.Methods, s.c)
 	}
@@ -211,18 +223,32 @@ type revision struct {
 	asked  questions
 	person account.Person // as the closure found them
 	ways   []method.Method
+	fresh  string          // the password that is to be handed on before
+	handed *account.Person // as they were when it was; nil before
 }
 
 // change is the closure. It returns errAsk when something has to be asked before, and changes nothing when there is nothing
 // to change.
 func (u *revision) change(p *account.Person, all *[]method.Method) ([]event.Event, error) {
-	u.asked, u.person = questions{}, *p
+	u.asked, u.person, u.fresh = questions{}, *p, ""
 	u.ways = slices.Clone(*all)
-	if err := u.w.Pre.Check(version(p.Version)); err != nil {
-		return nil, err
+	if u.handed == nil || !sameResource(u.handed, p) { // what the password itself moved is no other's change
+		if err := u.w.Pre.Check(version(p.Version)); err != nil {
+			return nil, err
+		}
 	}
-	events, q, err := u.people.change(u.f, p, all, u.w.Update)
+	fresh := ""
+	events, q, err := u.people.change(u.f, p, all, func(cur *scim.Resource) (*scim.Change, error) {
+		c, err := u.w.Update(cur)
+		if err == nil && u.handed == nil && c.Next != nil {
+			fresh = u.people.fresh(c.Next)
+		}
+		return c, err
+	})
 	switch {
+	case fresh != "" && !q.open() && (err == nil || errors.Is(err, errSame)): // a rehearsal: it would go through
+		u.fresh = fresh
+		return nil, errAsk
 	case errors.Is(err, errSame):
 		*p, *all = u.person, slices.Clone(u.ways)
 		return nil, nil
@@ -236,8 +262,16 @@ func (u *revision) change(p *account.Person, all *[]method.Method) ([]event.Even
 	return events, nil
 }
 
-// ask finds out what the closure has to know.
+// ask finds out what the closure has to know, or hands on the password that goes before it.
 func (u *revision) ask(ctx context.Context) error {
+	if u.fresh != "" {
+		if err := u.hand(ctx, &u.person, u.fresh); err != nil {
+			return err
+		}
+		was := u.person
+		u.handed = &was
+		return nil
+	}
 	return u.people.ask(ctx, u.f, u.asked, u.c, &u.person, u.w.ID)
 }
 
@@ -302,6 +336,12 @@ func (s *people) change(f *facts, p *account.Person, all *[]method.Method, fn sc
 // samePerson reports whether two states of a person are stored alike.
 func samePerson(a, b *account.Person) bool {
 	return a.ExternalID == b.ExternalID && a.Active == b.Active && a.Epoch == b.Epoch && string(a.Attrs) == string(b.Attrs)
+}
+
+// sameResource reports whether two states of a person are told alike. Epoch, holds and version may differ: a password that
+// was set moves them.
+func sameResource(a, b *account.Person) bool {
+	return a.ExternalID == b.ExternalID && a.UserName == b.UserName && a.Active == b.Active && string(a.Attrs) == string(b.Attrs)
 }
 
 // changedNames are the attributes a change is about, without values. What became of active and of methods is said by

@@ -7,6 +7,7 @@
 //	/AuthenticationMethods            methods.go   one way of one person
 //	recoveryEmail … → method          contacts.go  what a connector may write, normalised
 //	method → held, shared, told       holds.go     when a new way counts, and who hears of it
+//	password → the directory          passwords.go  for connectors that may, and kept nowhere
 //	users, groups, methods, reading   uses.go      what a connector may do at all
 //	the light in the console          heard.go     what was last heard of a connector
 //	groups that make people staff     staff.go     only from connectors that are trusted for it
@@ -21,7 +22,8 @@
 //
 // Where people's ways are kept: attributes that are destinations (recoveryEmail, recoveryPhone, alternatePhone,
 // authenticationMethods) stand in sealed methods and nowhere else; all other attributes stand as they were sent in
-// account.Person.Attrs. A password is dropped when it arrives.
+// account.Person.Attrs. A password stands nowhere: it is handed to the directory for connectors that may set some, and else
+// dropped when it arrives.
 package provision
 
 import (
@@ -43,9 +45,10 @@ import (
 type Config struct {
 	Store     Store
 	Policies  Policies
-	Base      string   // public base URL without path; SCIM is served below Base + "/scim/v2"
-	Corporate []string // mail domains opened with the password a reset is for; their addresses never prove anything
-	Region    string   // ISO 3166 country of phone numbers written without one; empty: they must be international
+	Passwords Passwords // nil: whatever passwords come are dropped
+	Base      string    // public base URL without path; SCIM is served below Base + "/scim/v2"
+	Corporate []string  // mail domains opened with the password a reset is for; their addresses never prove anything
+	Region    string    // ISO 3166 country of phone numbers written without one; empty: they must be international
 	Now       func() time.Time
 	Log       *slog.Logger
 	// Hash is the keyed hash by which destinations are compared.
@@ -101,7 +104,7 @@ func New(c Config) (*Server, error) {
 	}
 	heard := &recorder{store: c.Store, now: c.Now, log: c.Log}
 	engine, err := scim.NewServer(scim.Config{
-		BaseURL: s.base, Auth: (&guard{store: c.Store, now: c.Now, log: c.Log}).authenticate, Done: heard.done, Log: c.Log, Types: s.types(),
+		BaseURL: s.base, Auth: (&guard{store: c.Store, now: c.Now, log: c.Log, passwords: c.Passwords != nil}).authenticate, Done: heard.done, Log: c.Log, Types: s.types(),
 		Cursor: scim.CursorConfig{Key: c.CursorKey}, Now: c.Now, Async: s, Events: feeds(),
 	})
 	if err != nil {

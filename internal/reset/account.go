@@ -25,6 +25,36 @@ type Target struct {
 // target finds the person's account by the rule of each directory, checks it against the link, and refuses accounts
 // that self-service must not touch. Its errors may be shown: the person has proved who they are.
 func (s *Service) target(ctx context.Context, p *account.Person, attempt string) (*Target, error) {
+	t, err := s.find(ctx, p, attempt)
+	if err != nil {
+		return nil, err
+	}
+	if t == nil {
+		return nil, s.refuseLink(ctx, p, Directory{}, attempt, "none", nil)
+	}
+	link, err := s.Store.Link(ctx, p.ID, t.Directory.Name)
+	if err != nil {
+		return nil, err
+	}
+	now := s.Now()
+	switch {
+	case link == nil:
+		e := event.New(now, event.LinkMade, "system", p.ID, attempt, event.Success).With("directory", t.Directory.Name)
+		err := s.Store.PutLink(ctx, Link{Person: p.ID, Directory: t.Directory.Name, Ref: t.User.Ref.ID, Login: t.User.Login, Made: now}, e)
+		if fault.Is(err, fault.Conflict) { // the account belongs to somebody else already
+			return nil, s.refuseLink(ctx, p, t.Directory, attempt, "taken", err)
+		}
+		if err != nil {
+			return nil, err
+		}
+	case link.Ref != t.User.Ref.ID: // the name is another account's now: never write to it
+		return nil, s.refuseLink(ctx, p, t.Directory, attempt, "moved", nil)
+	}
+	return t, untouchable(t)
+}
+
+// find looks in every directory for the account that bears the person's name; nil when there is none.
+func (s *Service) find(ctx context.Context, p *account.Person, attempt string) (*Target, error) {
 	var found []Target
 	for _, d := range s.Directories {
 		login := p.Claim(d.Claim)
@@ -48,41 +78,26 @@ func (s *Service) target(ctx context.Context, p *account.Person, attempt string)
 	}
 	switch len(found) {
 	case 0:
-		return nil, s.refuseLink(ctx, p, Directory{}, attempt, "none", nil)
+		return nil, nil
 	case 1:
-	default:
-		return nil, s.refuseLink(ctx, p, Directory{}, attempt, "several", nil)
+		return &found[0], nil
 	}
-	t := found[0]
-	link, err := s.Store.Link(ctx, p.ID, t.Directory.Name)
-	if err != nil {
-		return nil, err
-	}
-	now := s.Now()
-	switch {
-	case link == nil:
-		e := event.New(now, event.LinkMade, "system", p.ID, attempt, event.Success).With("directory", t.Directory.Name)
-		err := s.Store.PutLink(ctx, Link{Person: p.ID, Directory: t.Directory.Name, Ref: t.User.Ref.ID, Login: t.User.Login, Made: now}, e)
-		if fault.Is(err, fault.Conflict) { // the account belongs to somebody else already
-			return nil, s.refuseLink(ctx, p, t.Directory, attempt, "taken", err)
-		}
-		if err != nil {
-			return nil, err
-		}
-	case link.Ref != t.User.Ref.ID: // the name is another account's now: never write to it
-		return nil, s.refuseLink(ctx, p, t.Directory, attempt, "moved", nil)
-	}
+	return nil, s.refuseLink(ctx, p, Directory{}, attempt, "several", nil)
+}
+
+// untouchable refuses an account whose password nobody may set from here.
+func untouchable(t *Target) error {
 	switch st := t.User.Status; {
 	case t.User.Guarded:
-		return nil, fault.New(fault.Denied, message.Key("reset.account.guarded"))
+		return fault.New(fault.Denied, message.Key("reset.account.guarded"))
 	case st.Disabled:
-		return nil, fault.New(fault.Denied, message.Key("reset.account.disabled"))
+		return fault.New(fault.Denied, message.Key("reset.account.disabled"))
 	case st.AdminLocked:
-		return nil, fault.New(fault.Denied, message.Key("reset.account.admin_locked"))
+		return fault.New(fault.Denied, message.Key("reset.account.admin_locked"))
 	case st.AccountExpired:
-		return nil, fault.New(fault.Denied, message.Key("reset.account.expired"))
+		return fault.New(fault.Denied, message.Key("reset.account.expired"))
 	}
-	return &t, nil
+	return nil
 }
 
 // called reports whether an account found bears the name it was looked for by, compared as we compare names. Directories

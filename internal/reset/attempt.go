@@ -81,6 +81,7 @@ type Attempt struct {
 	Network string // prefix the attempt started from
 	Agent   string // browser family, for the words "where from"
 	Trusts  string // the person whose trusted browser it started in; "" for any other
+	By      string // who brought the password where it was not the person: connector:ID
 
 	Proofs   []Proof
 	Asked    int
@@ -195,7 +196,10 @@ func (a *Attempt) Settled() bool {
 
 func (a *Attempt) event(now time.Time, t event.Type, outcome event.Outcome) event.Event {
 	actor := "stranger"
-	if len(a.Proofs) > 0 {
+	switch {
+	case a.By != "":
+		actor = a.By
+	case len(a.Proofs) > 0:
 		actor = "person:" + a.Person
 	}
 	return event.New(now, t, actor, a.Person, a.ID, outcome).With("reference", a.Reference).With("action", string(a.Action))

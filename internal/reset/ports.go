@@ -69,6 +69,8 @@ type Writes interface {
 	// another write of the same account has not ended.
 	BeginWrite(ctx context.Context, attempt string, w *Write, change func(*Attempt) ([]event.Event, error)) (*Attempt, error)
 	Write(ctx context.Context, id string) (*Write, error)
+	// LastWrite returns the newest write of a person; nil when there is none.
+	LastWrite(ctx context.Context, person string) (*Write, error)
 	Link(ctx context.Context, person, directory string) (*Link, error)
 	// PutLink returns fault.Conflict when the account is linked to another person.
 	PutLink(ctx context.Context, l Link, events ...event.Event) error

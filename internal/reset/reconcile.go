@@ -61,7 +61,9 @@ func (s *Service) reopened(ctx context.Context, attempt string) error {
 			return nil, nil
 		}
 		w.State, w.Ended = WriteNotApplied, now
-		a.State, a.Expires = Proved, now.Add(Life)
+		if !a.closeHanded("not_applied", now) {
+			a.State, a.Expires = Proved, now.Add(Life)
+		}
 		return []event.Event{a.event(now, event.WriteReconciled, event.Success).With("write", w.ID).With("outcome", string(WriteNotApplied))}, nil
 	})
 	return err
@@ -121,7 +123,7 @@ var ErrNotYet = fmt.Errorf("not yet")
 func (s *Service) TryAgain(ctx context.Context, a *Attempt) (*Attempt, error) {
 	now := s.Now()
 	return s.Store.UpdateAttempt(ctx, a.ID, func(a *Attempt) ([]event.Event, error) {
-		if a.State != Unresolved || a.Again || !now.Before(a.Expires) || !a.live() {
+		if a.State != Unresolved || a.By != "" || a.Again || !now.Before(a.Expires) || !a.live() {
 			return nil, Over("step")
 		}
 		a.State, a.Again, a.Expires = Proved, true, now.Add(Life)

@@ -21,6 +21,8 @@ import (
 type Refusal struct {
 	Rules []message.Message
 	Field string // password or old
+
+	repeated bool // the directory calls it a repetition of the one in force or of one before
 }
 
 func (r *Refusal) Error() string { return fmt.Sprintf("password refused by %d rules", len(r.Rules)) }
@@ -37,13 +39,8 @@ func (s *Service) SetPassword(ctx context.Context, a *Attempt, o Origin, old, fr
 	}
 	now := s.Now()
 	fresh = password.Normalise(fresh)
-	rules := password.Effective(s.rules(u, t), s.directoryPolicy(ctx, t))
-	if broken := password.Judge(fresh, rules, s.Passwords.Lists); len(broken) > 0 {
-		r := &Refusal{Field: "password"}
-		for _, v := range broken {
-			r.Rules = append(r.Rules, v.Message)
-		}
-		return nil, r
+	if err := s.judge(ctx, u, t, fresh); err != nil {
+		return nil, err
 	}
 	changer, canChange := t.Directory.Adapter.(directory.Changer)
 	if a.Action == policy.Change {
@@ -215,22 +212,14 @@ func persist(record func() error) (err error) {
 // old password would be told that it no longer works.
 func (s *Service) ours(ctx context.Context, a *Attempt, t *Target, err error, secret directory.Secret) bool {
 	e, ok := errors.AsType[*directory.Error](err)
-	tester, can := t.Directory.Adapter.(directory.PasswordTester)
-	if !ok || !can || secret.Reveal() == "" {
+	if !ok {
 		return false
 	}
 	first, rerr := s.Store.Write(ctx, a.Write) // a is the attempt as it was before this try
 	if rerr != nil || first == nil || !first.changedSince(t.User.Status) {
 		return false
 	}
-	for _, v := range e.Violations {
-		if v.Code == directory.InHistory || v.Code == directory.SameAsCurrent {
-			vctx, cancel := context.WithTimeout(ctx, t.Directory.timeout())
-			defer cancel()
-			return tester.Verify(vctx, t.User.Ref, secret) == nil
-		}
-	}
-	return false
+	return repeats(e.Violations) && s.inForce(ctx, t, secret)
 }
 
 // applied is the happy end: the attempt is done, the person's epoch moves so that everything else they had open dies,
@@ -303,6 +292,9 @@ func (s *Service) notApplied(ctx context.Context, attempt string, cause error) (
 			ev = ev.With("violations", codes)
 		}
 		out := []event.Event{ev}
+		if a.closeHanded("refused", now) {
+			return out, nil
+		}
 		if refusal != nil {
 			if a.Refusals++; a.Refusals >= MaxRefusals {
 				a.State, a.Why, a.Ended = Blocked, "refusals", now
@@ -314,7 +306,7 @@ func (s *Service) notApplied(ctx context.Context, attempt string, cause error) (
 	switch {
 	case err != nil:
 		return nil, nil, err
-	case after.State == Blocked:
+	case after.State == Blocked && after.By == "":
 		return after, nil, nil
 	case refusal != nil:
 		return after, refusal, nil
@@ -333,7 +325,7 @@ func refusalOf(e *directory.Error) *Refusal {
 	case !errors.Is(e.Kind, directory.ErrPolicy):
 		return nil
 	}
-	r := &Refusal{Field: "password"}
+	r := &Refusal{Field: "password", repeated: repeats(e.Violations)}
 	for _, v := range e.Violations {
 		r.Rules = append(r.Rules, violation(v))
 	}

@@ -116,13 +116,21 @@ var reasons = map[event.Type]string{
 	event.PersonDeactivated: "The account was disabled",
 }
 
+// reason is why, for staff of other systems.
+func reason(e event.Event) string {
+	if e.Type == event.PasswordChanged && strings.HasPrefix(e.Actor, "connector:") {
+		return "The organisation set the password"
+	}
+	return reasons[e.Type]
+}
+
 // facts is what a security event of a name tells of an event of ours. Neither a secret nor a name of the person is in it.
 func (s *Service) facts(ctx context.Context, e event.Event, name string) (map[string]any, error) {
 	by := initiator(e)
 	if name == client.SessionRevoked && e.Type == event.PasswordReset {
 		by = "policy" // it ends sessions whoever does it
 	}
-	all := map[string]any{"event_timestamp": e.At.Unix(), "initiating_entity": by, "reason_admin": map[string]string{"en": reasons[e.Type]}}
+	all := map[string]any{"event_timestamp": e.At.Unix(), "initiating_entity": by, "reason_admin": map[string]string{"en": reason(e)}}
 	if name != client.CredentialChange {
 		return all, nil
 	}

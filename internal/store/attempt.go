@@ -34,6 +34,7 @@ type origin struct {
 	Network string `json:"network"`
 	Agent   string `json:"agent"`
 	Trusts  string `json:"trusts,omitempty"`
+	By      string `json:"by,omitempty"`
 }
 
 // What is sealed in an attempt is sealed under the key file: when it is written nobody knows yet whose it is.
@@ -82,7 +83,7 @@ func (s *Store) readAttempt(row scanner) (*reset.Attempt, error) {
 		{"origin", from, func(b []byte) error {
 			var o origin
 			err := json.Unmarshal(b, &o)
-			a.Network, a.Agent, a.Trusts = o.Network, o.Agent, o.Trusts
+			a.Network, a.Agent, a.Trusts, a.By = o.Network, o.Agent, o.Trusts, o.By
 			return err
 		}},
 	} {
@@ -120,7 +121,7 @@ func (s *Store) CreateAttempt(ctx context.Context, a *reset.Attempt, events ...e
 	if err != nil {
 		return err
 	}
-	from, err := json.Marshal(origin{a.Network, a.Agent, a.Trusts})
+	from, err := json.Marshal(origin{a.Network, a.Agent, a.Trusts, a.By})
 	if err != nil {
 		return err
 	}

@@ -76,6 +76,15 @@ func (s *Store) Write(ctx context.Context, id string) (*reset.Write, error) {
 	return w, err
 }
 
+// LastWrite returns the newest write of a person; nil when there is none.
+func (s *Store) LastWrite(ctx context.Context, person string) (*reset.Write, error) {
+	w, err := readWrite(s.db.queryRow(ctx, selectWrite+`WHERE person = $1 ORDER BY created DESC, id DESC LIMIT 1`, storable(person)))
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	return w, err
+}
+
 // Link returns the tie of a person to a directory; nil when there is none.
 func (s *Store) Link(ctx context.Context, person, directory string) (*reset.Link, error) {
 	l := reset.Link{Person: person, Directory: directory}

@@ -110,10 +110,7 @@ func (s *service) simple(attr string, r *scim.Resource) (*wanted, error) {
 	if value == "" {
 		return nil, nil
 	}
-	w := &wanted{attribute: attr, kind: method.SMS, given: given{Value: value}, primary: attr != alternatePhone}
-	if attr == recoveryEmail {
-		w.kind = method.Email
-	}
+	w := &wanted{attribute: attr, kind: kindOf(attr), given: given{Value: value}, primary: attr != alternatePhone}
 	var err error
 	w.to, err = s.destination(userURN+":"+attr, w.kind, value)
 	return w, err

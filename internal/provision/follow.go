@@ -19,22 +19,67 @@ func (x *change) follow(r *scim.Resource, c *scim.Change) error {
 			x.pause(stop)
 		}
 	}
-	for _, attr := range inMethods[:3] {
-		if !changed(attr) {
+	all, err := x.sayings(r, c)
+	if err != nil {
+		return err
+	}
+	whole := c != nil && c.Whole
+	var elements []any
+	var list []*wanted
+	before := slices.Clone(*x.all)
+	if changed(authMethods) {
+		elements, _ = r.Extension(userURN)[authMethods].([]any)
+		for _, e := range elements {
+			o, _ := e.(scim.Object)
+			w, err := x.s.listed(o, before)
+			if err != nil {
+				return err
+			}
+			list = append(list, w)
+		}
+		if err := x.agree(all, list); err != nil {
+			return err
+		}
+	}
+	ids := map[string]string{} // what each attribute shows before any of them changes
+	for attr, m := range shown(*x.all, own(x.c.ID)) {
+		ids[attr] = m.ID
+	}
+	for _, s := range all {
+		m := x.byID(ids[s.attr])
+		if !s.changed {
+			if m != nil {
+				x.spoken = append(x.spoken, m.ID) // named, as it is
+			}
 			continue
 		}
-		w, err := x.s.simple(attr, r)
-		if err != nil {
+		if s.attr == recoveryPhone { // what the other attribute shows does not move up
+			if o := x.byID(ids[alternatePhone]); o != nil && o.Attribute != alternatePhone {
+				o.Attribute, x.moved = alternatePhone, true
+			}
+		}
+		n := len(*x.all)
+		if err := x.set(s, m, whole); err != nil {
 			return err
 		}
-		if err := x.set(attr, w); err != nil {
-			return err
+		for _, m := range (*x.all)[n:] {
+			x.spoken = append(x.spoken, m.ID)
 		}
 	}
 	if !changed(authMethods) {
 		return nil
 	}
-	return x.list(r)
+	return x.list(list, elements, before, whole)
+}
+
+// byID finds a method of the person.
+func (x *change) byID(id string) *method.Method {
+	for i := range *x.all {
+		if m := &(*x.all)[i]; id != "" && m.ID == id {
+			return m
+		}
+	}
+	return nil
 }
 
 // stopped reports what resetAllowed said before a change.
@@ -47,85 +92,19 @@ func stopped(c *scim.Change) bool {
 	return false
 }
 
-// set makes the method of a simple attribute the one wanted, or none.
-func (x *change) set(attr string, w *wanted) error {
-	for i := range *x.all {
-		m := &(*x.all)[i]
-		if m.Status == method.Removed || m.Root != own(x.c.ID) || m.Attribute != attr {
-			continue
-		}
-		if w != nil && w.is(m) { // the same destination, written in another way
-			if givenOf(m) != w.given {
-				m.Given = w.given.seal()
-				x.moved = true
-			}
-			return nil
-		}
-		x.remove(m)
-	}
-	if w == nil {
-		return nil
-	}
-	return x.add(w.method())
-}
-
 func (w *wanted) method() method.Method {
 	return method.Method{Kind: w.kind, Destination: w.to, Given: w.given.seal(), Attribute: w.attribute, Display: w.display, Primary: w.primary}
-}
-
-// list makes the methods that stand in authenticationMethods those of the list. Others of the connector may get another
-// display name or become the primary one.
-func (x *change) list(r *scim.Resource) error {
-	elements, _ := r.Extension(userURN)[authMethods].([]any)
-	before := slices.Clone(*x.all)
-	kept := map[string]bool{}
-	shown := "" // the method that was shown as primary
-	for _, m := range before {
-		if m.Status != method.Removed && m.Primary {
-			shown = m.ID
-			break
-		}
-	}
-	for _, e := range elements {
-		o, _ := e.(scim.Object)
-		w, err := x.s.listed(o, before)
-		if err != nil {
-			return err
-		}
-		if w == nil || x.left(w) {
-			continue
-		}
-		if m := x.find(w, kept); m != nil {
-			kept[m.ID] = true
-			x.rename(m, w, shown)
-			continue
-		}
-		if err := x.add(w.method()); err != nil {
-			return err
-		}
-		if n := len(*x.all); n > len(before) {
-			m := &(*x.all)[n-1]
-			kept[m.ID] = true
-			x.lead(m)
-		}
-	}
-	for i := range *x.all {
-		if m := &(*x.all)[i]; m.Root == own(x.c.ID) && m.Attribute == authMethods && !kept[m.ID] {
-			x.remove(m)
-		}
-	}
-	return nil
 }
 
 // left reports whether an element only shows the method of a simple attribute that this very change took away: a client that
 // writes back what it read has the old one in its list.
 func (x *change) left(w *wanted) bool {
 	return slices.ContainsFunc(*x.all, func(m method.Method) bool {
-		return slices.Contains(x.gone, m.ID) && m.Kind == w.kind && m.Attribute != authMethods && givenOf(&m).Value == w.given.Value
+		return slices.Contains(x.gone, m.ID) && m.Kind == w.kind && givenOf(&m).Value == w.given.Value
 	})
 }
 
-// find returns the connector's method that an element means, one made by the list first.
+// find returns the connector's method that an element means.
 func (x *change) find(w *wanted, kept map[string]bool) *method.Method {
 	var found *method.Method
 	for i := range *x.all {
@@ -134,7 +113,7 @@ func (x *change) find(w *wanted, kept map[string]bool) *method.Method {
 			givenOf(m).Value != w.given.Value && (w.to == "" || !w.is(m)) {
 			continue
 		}
-		if found == nil || m.Attribute == authMethods && found.Attribute != authMethods {
+		if found == nil || found.Primary != w.primary && m.Primary == w.primary {
 			found = m
 		}
 	}
@@ -143,8 +122,9 @@ func (x *change) find(w *wanted, kept map[string]bool) *method.Method {
 
 // rename gives a method what an element says beside its value.
 func (x *change) rename(m *method.Method, w *wanted, shown string) {
-	if m.Attribute == authMethods && givenOf(m).Value != w.given.Value {
-		m.Given, x.moved = w.given.seal(), true
+	if g := givenOf(m); g.Value != w.given.Value && !slices.Contains(x.spoken, m.ID) {
+		g.Value = w.given.Value
+		m.Given, x.moved = g.seal(), true
 	}
 	if m.Display != w.display {
 		m.Display, x.moved = w.display, true

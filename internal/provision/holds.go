@@ -125,6 +125,7 @@ type change struct {
 	events  []event.Event
 	moved   bool     // a method changed
 	gone    []string // the methods removed by this change
+	spoken  []string // those that a simple attribute names in this change
 }
 
 func (x *change) actor() string { return "connector:" + x.c.ID }

@@ -121,6 +121,9 @@ func (s *methods) method(r *scim.Resource) (method.Method, error) {
 // partOf is the attribute that holds the data of a kind.
 var partOf = map[method.Kind]string{method.Email: "email", method.SMS: "phone", method.Voice: "phone", method.TOTP: "totp", method.HOTP: "totp", method.External: "external"}
 
+// valueOf is the attribute that says where a method of a kind leads.
+var valueOf = map[method.Kind]string{method.Email: "email.address", method.SMS: "phone.number", method.Voice: "phone.number", method.External: "external.id"}
+
 // onlyFor refuses a method with the data of another kind, or without its own.
 func onlyFor(kind method.Kind, r *scim.Resource) error {
 	for _, name := range []string{"email", "phone", "totp", "external"} {
@@ -245,6 +248,9 @@ func (s *methods) Create(ctx context.Context, r *scim.Resource) (*scim.Resource,
 	user, _ := r.Attrs["user"].(scim.Object)
 	id, _ := user["value"].(string)
 	made, err := s.amend(ctx, id, func(x *change) (*method.Method, error) {
+		if g := givenOf(&m); g.Value != "" && x.brought(&wanted{kind: m.Kind, to: m.Destination, given: g}) {
+			return nil, &scim.ConflictError{Attr: valueOf[m.Kind]}
+		}
 		if err := x.add(m); err != nil || x.q.open() {
 			return nil, err
 		}

@@ -6,6 +6,7 @@
 //	/Groups                           groups.go    members move as deltas and are never loaded to be changed
 //	/AuthenticationMethods            methods.go   one way of one person
 //	recoveryEmail … → method          contacts.go  what a connector may write, normalised
+//	three layers, one table           layers.go    attribute, list and resource are views of the same ways
 //	method → held, shared, told       holds.go     when a new way counts, and who hears of it
 //	password → the directory          passwords.go  for connectors that may, and kept nowhere
 //	users, groups, methods, reading   uses.go      what a connector may do at all

@@ -3,7 +3,6 @@ package provision
 import (
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -227,6 +226,9 @@ func (s *service) tell(r *scim.Resource, all []method.Method, c *client.Connecto
 	if o == nil {
 		o = scim.Object{}
 	}
+	for attr, m := range shown(all, own(c.ID)) {
+		o[attr] = givenOf(m).Value
+	}
 	var list []any
 	primary := false
 	for i := range all {
@@ -238,9 +240,6 @@ func (s *service) tell(r *scim.Resource, all []method.Method, c *client.Connecto
 		if m.Root == own(c.ID) {
 			if v := givenOf(m).Value; v != "" {
 				e["value"] = v
-			}
-			if slices.Contains(inMethods[:3], m.Attribute) {
-				o[m.Attribute] = givenOf(m).Value
 			}
 		}
 		if m.Display != "" {

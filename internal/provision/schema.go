@@ -39,12 +39,12 @@ var statusNames = []string{string(method.Pending), string(method.Active), string
 
 func userExtension() *schema.Schema {
 	return &schema.Schema{ID: userURN, Name: "RegainUser", Description: "How a person can prove who they are when they forgot their password", Attributes: []*schema.Attribute{
-		{Name: recoveryEmail, Description: "One plain e-mail address outside the organisation. It becomes a method of type email."},
-		{Name: recoveryPhone, Description: "One phone number for text messages. It becomes a method of type sms."},
+		{Name: recoveryEmail, Description: "One plain e-mail address outside the organisation: the method of type email this client brought."},
+		{Name: recoveryPhone, Description: "One phone number for text messages: the method of type sms this client brought."},
 		{Name: alternatePhone, Description: "A second phone number for text messages."},
 		{Name: resetAllowed, Type: schema.Boolean, Description: "false: no method of the person counts until it is true again or absent, and tries that are open end."},
-		{Name: authMethods, Type: schema.Complex, MultiValued: true, Description: "The person's methods. Elements of type email, sms, voice and external may be added, and those added here be removed; " +
-			"a method made elsewhere (the attributes above, /AuthenticationMethods, the person) is shown and changed only there.", SubAttributes: []*schema.Attribute{
+		{Name: authMethods, Type: schema.Complex, MultiValued: true, Description: "The person's methods. Elements of type email, sms, voice and external may be added, and those this client brought be removed, by " +
+			"whatever way it brought them. Methods of the person and of staff are shown without data and changed only by them.", SubAttributes: []*schema.Attribute{
 			{Name: "type", Required: true, CanonicalValues: kindNames(method.Kinds), Description: "The kind of method."},
 			{Name: "value", Description: "The address, the number or the name elsewhere, as it was given; only of methods this client brought."},
 			{Name: "display", Description: "A name for people to read."},

@@ -83,6 +83,7 @@ type Change struct {
 	Ops     []AttrChange  // what differs between the current resource and Next, by attribute
 	Members []MemberDelta // what happens to Large attributes, at most one entry for each
 	NoOp    bool          // neither Ops nor Members: write nothing, keep version and times
+	Whole   bool          // a PUT: an attribute that Next lacks was not taken away by name, it was not there (RFC 7644 §3.5.1)
 }
 
 // Changed reports whether the attribute with that key is among Ops.

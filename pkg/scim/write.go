@@ -155,7 +155,7 @@ func (q request) replacing(t *resourceType, id string, pre Precondition, p proje
 		if err := t.CheckMutable(base, next); err != nil {
 			return nil, err
 		}
-		c := &Change{Next: next, Ops: schema.Diff(base, next), Members: members}
+		c := &Change{Next: next, Ops: schema.Diff(base, next), Members: members, Whole: true}
 		c.NoOp = len(c.Ops) == 0 && len(c.Members) == 0
 		return c, nil
 	}

@@ -179,6 +179,10 @@ func (s *groups) Update(ctx context.Context, id string, pre scim.Precondition, n
 	if err != nil {
 		return nil, err
 	}
+	within, err := s.withinStaff(ctx, id, names)
+	if err != nil {
+		return nil, err
+	}
 	for range maxAsks {
 		now := s.Now()
 		var read *account.Group
@@ -227,7 +231,8 @@ func (s *groups) Update(ctx context.Context, id string, pre scim.Precondition, n
 				e = e.With("attributes", changedNames(c))
 			}
 			m := memberChange(c.Members)
-			if names[account.Fold(g.DisplayName)] && (m != nil && len(m.Add) > 0 || account.Fold(was) != account.Fold(g.DisplayName)) {
+			here, more := names[account.Fold(g.DisplayName)], m != nil && len(m.Add) > 0
+			if (here || within) && more || here && account.Fold(was) != account.Fold(g.DisplayName) {
 				return nil, nil, errStaff
 			}
 			if m != nil {

@@ -3,6 +3,7 @@ package provision
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -35,6 +36,16 @@ func (s *groups) staffGroups(ctx context.Context) (map[string]bool, error) {
 		}
 	}
 	return names, nil
+}
+
+// withinStaff reports whether a group is in one that makes people staff, directly or through others: who comes into it is
+// in that one, too.
+func (s *groups) withinStaff(ctx context.Context, id string, names map[string]bool) (bool, error) {
+	if len(names) == 0 {
+		return false, nil
+	}
+	in, err := s.Store.GroupsOf(ctx, id)
+	return slices.ContainsFunc(in, func(g GroupOf) bool { return names[account.Fold(g.Group)] }), answer(err)
 }
 
 // errStaff ends a closure that would make people staff for a connector that is not trusted for it.

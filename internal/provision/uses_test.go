@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -282,6 +283,74 @@ func TestGroupsForStaffAreFilledByTrustedConnectorsOnly(t *testing.T) {
 		if got := roles(eve); got != nil {
 			b.Errorf("trusted no more, and makes staff by %v", got)
 		}
+	})
+}
+
+func TestNoDetourFillsAGroupForStaff(t *testing.T) {
+	on(t, func(b *bench) {
+		c, it := b.connector("hr", client.TrustAll, client.PresetStandard), b.connector("it", client.TrustOne, client.PresetStandard)
+		it.is(func(c *client.Connector) { c.Roles = true })
+		ada := c.want(201, "POST", "/Users", body("ada", "", "")).id()
+		one := `[{"value":"` + ada + `"}]`
+		// From before there was a rule: the group, another in it, and one in that.
+		inner := c.want(201, "POST", "/Groups", groupHead+`"Inner"}`).id()
+		middle := c.want(201, "POST", "/Groups", groupHead+`"Middle","members":[{"value":"`+inner+`"}]}`).id()
+		desk := c.want(201, "POST", "/Groups", groupHead+`"Help Desk","externalId":"desk","members":[{"value":"`+middle+`"}]}`).id()
+		if _, err := b.store.PutRoleRule(b.Context(), &staff.Rule{Role: staff.Administrator, Source: staff.FromGroup, Value: "Help Desk", Made: noon, By: "cli:x"}); err != nil {
+			b.Fatal(err)
+		}
+		eve := it.want(201, "POST", "/Users", body("eve", "", "")).id()
+		theirs := it.want(201, "POST", "/Groups", groupHead+`"Help Desk","externalId":"theirs","members":[{"value":"`+eve+`"}]}`).id()
+		staffNow := func() bool {
+			groups, err := b.store.StaffGroups(b.Context(), ada)
+			if err != nil {
+				b.Fatal(err)
+			}
+			return slices.ContainsFunc(groups, func(g staff.Group) bool { return g.Roles && g.Group == "Help Desk" })
+		}
+		refused := 0
+		step := func(what string, status int, verb, path, body string) reply {
+			b.Helper()
+			b.now = b.now.Add(time.Hour)
+			got := c.want(status, verb, path, body)
+			if strings.Contains(got.body, "not trusted") {
+				refused++
+			}
+			if n := len(b.refusals(c.id)); n != refused {
+				b.Errorf("%s: %d refusals are written down, want %d", what, n, refused)
+			}
+			if staffNow() {
+				b.Errorf("%s made somebody staff", what)
+			}
+			return got
+		}
+		add := patch(`{"op":"add","path":"members","value":` + one + `}`)
+		step("a group in it", 403, "PATCH", "/Groups/"+middle, add)
+		step("a group in a group in it", 403, "PATCH", "/Groups/"+inner, add)
+		step("a group in it, by PUT", 403, "PUT", "/Groups/"+inner, groupHead+`"Inner","members":`+one+`}`)
+		if got := step("bulk", 200, "POST", "/Bulk", `{"Operations":[{"method":"POST","path":"/Groups","bulkId":"g","data":`+groupHead+`"Help Desk","members":`+one+`}}]}`); !strings.Contains(got.body, `"403"`) {
+			b.Errorf("bulk: %s", got.body)
+		}
+		for _, ops := range []string{
+			`{"method":"PATCH","path":"/Groups/` + desk + `","data":` + add + `},{"method":"PATCH","path":"/Groups/` + desk + `","data":` + patch(`{"op":"replace","path":"displayName","value":"Help Desk"}`) + `}`,
+			`{"method":"POST","path":"/Users","bulkId":"u","data":` + body("ben", "", "") + `},{"method":"POST","path":"/Groups","bulkId":"g","data":` + groupHead + `"Help Desk","members":[{"value":"bulkId:u"}]}}`,
+		} {
+			if got := step("bulk", 200, "POST", "/Bulk", `{"Operations":[`+ops+`]}`); !strings.Contains(got.body, `"403"`) {
+				b.Errorf("bulk: %s", got.body)
+			}
+		}
+		// Its name given up, filled, and taken back.
+		step("another name", 200, "PATCH", "/Groups/"+desk, patch(`{"op":"replace","path":"displayName","value":"Other"}`))
+		step("filled", 200, "PATCH", "/Groups/"+desk, add)
+		step("its name again", 403, "PATCH", "/Groups/"+desk, patch(`{"op":"replace","path":"displayName","value":"help desk"}`))
+		// Deleted and made again, by the same external id.
+		step("deleted", 204, "DELETE", "/Groups/"+desk, "")
+		step("made again", 403, "POST", "/Groups", groupHead+`"Help Desk","externalId":"desk","members":`+one+`}`)
+		again := step("made again, empty", 201, "POST", "/Groups", groupHead+`"Help Desk","externalId":"desk"}`).id()
+		step("filled by its external id", 403, "PUT", "/Groups/"+again, groupHead+`"Help Desk","externalId":"desk","members":`+one+`}`)
+		// The id and the external id of the trusted connector's group are nobody else's.
+		step("the trusted one's group", 404, "PATCH", "/Groups/"+theirs, add)
+		step("the trusted one's external id", 201, "POST", "/Groups", groupHead+`"Sales","externalId":"theirs","members":`+one+`}`)
 	})
 }
 

@@ -36,6 +36,7 @@ type facts struct {
 	asked  bool // hold and first are there
 	hold   time.Duration
 	first  bool // the person's very first provisioning by a connector trusted for all
+	back   bool // somebody of that name, or with that external id, was here before
 	known  map[string]bool
 	others map[string]int // people beside this one, by hash of the destination
 }
@@ -63,12 +64,11 @@ func (s *service) ask(ctx context.Context, f *facts, q questions, c *client.Conn
 			if groups, err = s.Store.Memberships(ctx, id); err != nil {
 				return err
 			}
-		} else if c.Trust == client.TrustAll {
-			seen, err := s.Store.SeenBefore(ctx, c.ID, p.ExternalID, account.Fold(p.UserName), f.now.Add(-remembered))
-			if err != nil {
+		} else {
+			if f.back, err = s.Store.SeenBefore(ctx, c.ID, p.ExternalID, account.Fold(p.UserName), f.now.Add(-remembered)); err != nil {
 				return err
 			}
-			f.first = !seen
+			f.first = c.Trust == client.TrustAll && !f.back
 		}
 		f.hold = holdOf(in, policy.Standing{UserName: p.UserName, Groups: groups})
 		f.asked = true
@@ -120,7 +120,7 @@ type change struct {
 	p       *account.Person
 	all     *[]method.Method
 	paused  []string
-	created bool // the person is being created: nobody is told, for nothing was there before
+	created bool // the person is being created: nobody is told, unless one of that name was here before
 	q       questions
 	events  []event.Event
 	moved   bool     // a method changed
@@ -191,7 +191,7 @@ func (x *change) add(m method.Method) error {
 		refused = "shared"
 	}
 	t := event.MethodAdded
-	if x.created || refused != "" || m.Kind == method.External {
+	if x.created && !x.f.back || refused != "" || m.Kind == method.External {
 		t = event.MethodProvisioned // nothing the person could be harmed by: nobody is told
 	}
 	e := x.note(t, &m)

@@ -219,7 +219,7 @@ func (srv *Server) guard() notify.Guard {
 
 // kinds are the ways that are set up here.
 func (s Setup) kinds() []method.Kind {
-	out := []method.Kind{method.RecoveryCode, method.TOTP}
+	out := []method.Kind{method.RecoveryCode, method.TOTP, method.HOTP}
 	if s.Mail != nil && s.MailOn {
 		out = append(out, method.Email)
 	}

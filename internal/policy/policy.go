@@ -101,7 +101,7 @@ const DefaultHold = 24 * time.Hour
 
 // DefaultKinds are allowed where a rule names none, in the order in which most people have them at hand. Kinds that no provider is set up for are left out
 // by the caller.
-var DefaultKinds = []method.Kind{method.Passkey, method.Email, method.SMS, method.Voice, method.TOTP, method.RecoveryCode, method.IDP}
+var DefaultKinds = []method.Kind{method.Passkey, method.Email, method.SMS, method.Voice, method.TOTP, method.HOTP, method.RecoveryCode, method.IDP}
 
 // Default is the policy of a new deployment: everybody, two proofs.
 func Default() Policy { return Policy{Rules: []Rule{{Name: "everyone"}}} }

@@ -410,6 +410,8 @@ func (s *Service) verify(ctx context.Context, u *subject, a *Attempt, c *Challen
 		return s.verifyRecovery(ctx, u, a, code, now)
 	case c.Kind == method.TOTP && len(a.Proofs) > 0:
 		return s.verifyTOTP(ctx, u, c, code, now)
+	case c.Kind == method.HOTP && len(a.Proofs) > 0:
+		return s.verifyHOTP(ctx, u, c, code, now)
 	}
 	return nil, nil
 }

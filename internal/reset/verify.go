@@ -100,6 +100,44 @@ func MatchTOTP(m *method.Method, code string, now time.Time) (step int64, ok boo
 	return step, ok, nil
 }
 
+// lookAhead is how many codes of a token may have been made and not shown here (RFC 4226 §7.4): people press the button.
+const lookAhead = 10
+
+// verifyHOTP accepts the next code of a token, or one of the few after it, each once and none before it again (RFC 4226 §7).
+func (s *Service) verifyHOTP(ctx context.Context, u *subject, c *Challenge, code string, now time.Time) (*method.Method, error) {
+	m := u.find(func(m *method.Method) bool { return m.ID == c.Method && m.Kind == method.HOTP && u.usable(m, now) })
+	if m == nil {
+		return nil, nil
+	}
+	counter, ok, err := matchHOTP(m, code)
+	if err != nil || !ok {
+		return nil, err
+	}
+	claimed, err := s.Store.UseStep(ctx, m.ID, counter, now)
+	if err != nil || !claimed {
+		return nil, err
+	}
+	return m, nil
+}
+
+// matchHOTP returns the counter whose code was typed. All of the window are computed, whichever it is.
+func matchHOTP(m *method.Method, code string) (counter int64, ok bool, err error) {
+	algorithm, err := Algorithm(m.Algorithm)
+	if err != nil {
+		return 0, false, err
+	}
+	for candidate := m.LastStep + lookAhead; candidate > m.LastStep; candidate-- { // the nearest counts where two are alike
+		want, err := hotp.GenerateCodeCustom(base32Seed(m.Secret), uint64(candidate), hotp.ValidateOpts{Digits: otp.Digits(max(m.Digits, 6)), Algorithm: algorithm})
+		if err != nil {
+			return 0, false, fmt.Errorf("method %s: %w", m.ID, err)
+		}
+		if subtle.ConstantTimeCompare([]byte(want), []byte(code)) == 1 {
+			counter, ok = candidate, true
+		}
+	}
+	return counter, ok, nil
+}
+
 // Algorithm returns the hash of a name as RFC 6238 writes it; empty means SHA1.
 func Algorithm(name string) (otp.Algorithm, error) {
 	switch name {

@@ -135,7 +135,7 @@ func (s *Service) Proved(ctx context.Context, a *Attempt) ([]Way, error) {
 
 // provable reports whether this build can put the kind to the test.
 func provable(k method.Kind) bool {
-	return k.Delivered() || k == method.RecoveryCode || k == method.TOTP || k == method.Passkey || k == method.IDP
+	return k.Delivered() || k == method.RecoveryCode || k == method.TOTP || k == method.HOTP || k == method.Passkey || k == method.IDP
 }
 
 // reachable reports whether the methods usable now can, with the proofs there are, meet the decision: it tries every

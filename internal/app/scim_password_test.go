@@ -215,6 +215,33 @@ func TestAPasswordThatBreaksARuleIsRefusedByItsNameAndChangesNothing(t *testing.
 	}
 }
 
+func TestPasswordsInABulkReachTheDirectoryOneByOne(t *testing.T) {
+	w := newWorld(t, scene{})
+	token := w.provider("idp", setsPasswords)
+	ada, ben, cyd := w.hired(token, "ada", nil), w.hired(token, "ben", nil), &somebody{uid: "cyd", Login: "cyd@alder.example", Password: "the first password of cyd"}
+	w.employs(cyd)
+	op := func(verb, path, id string, data any) map[string]any {
+		return map[string]any{"method": verb, "path": path, "bulkId": id, "data": data}
+	}
+	status, got := w.scim(token, "POST", "/Bulk", map[string]any{"Operations": []any{
+		op("PATCH", "/Users/"+ada.ID, "a", ops(replace("password", brought1), replace("title", "Dr"))), op("POST", "/Users", "x", scimUser("early@alder.example", nil)),
+		op("PATCH", "/Users/"+ben.ID, "b", ops(replace("password", "short.9x"), replace("title", "Dr"))), op("POST", "/Users", "c", scimUser(cyd.Login, map[string]any{"password": brought1}))}})
+	all, _ := got["Operations"].([]any)
+	var answers []string
+	for _, o := range all {
+		answers = append(answers, fmt.Sprint(o.(map[string]any)["status"]))
+	}
+	if status != 200 || strings.Join(answers, " ") != "200 201 400 201" || strings.Contains(fmt.Sprint(got), brought1) {
+		t.Errorf("%d %v", status, got)
+	}
+	if !w.signsIn(ada, brought1) || !w.signsIn(ben, ben.Password) || !w.signsIn(cyd, brought1) {
+		t.Error("not the passwords that were answered for")
+	}
+	if p, err := w.srv.Store.Person(t.Context(), ben.ID); err != nil || strings.Contains(string(p.Attrs), "Dr") {
+		t.Errorf("what was refused was done: %+v, %v", p, err)
+	}
+}
+
 func TestAPasswordInForceIsNoChange(t *testing.T) {
 	w := newWorld(t, scene{})
 	token := w.provider("idp", setsPasswords)

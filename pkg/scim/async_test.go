@@ -241,3 +241,29 @@ func TestCirclesAndLongNamesAreAnsweredAtOnce(t *testing.T) {
 		t.Errorf("kept %d", len(p.kept))
 	}
 }
+
+func TestAPasswordIsNeverKept(t *testing.T) {
+	p := newPostponer(t)
+	for i, body := range []string{
+		`{"userName":"u0","password":"x"}`, `{"userName":"u1","PassWord":"x"}`, `{"userName":"u2","p\u0061ssword":"x"}`, `{"userName":"u3","urn:ietf:params:scim:schemas:core:2.0:User:password":"x"}`,
+	} {
+		if w := p.send("respond-async", "POST", "/scim/Users", body); w.Code == 202 || len(p.kept) != 0 {
+			t.Errorf("%d was kept: %d", i, w.Code)
+		}
+	}
+	for path, body := range map[string]string{
+		"/scim/Users/1": `{"Operations":[{"op":"replace","path":"p\u0041ssword","value":"x"}]}`,
+		"/scim/Users/2": `{"Operations":[{"op":"replace","value":{"password":"x"}}]}`,
+	} {
+		if w := p.send("respond-async", "PATCH", path, body); w.Code == 202 || len(p.kept) != 0 {
+			t.Errorf("%s was kept: %d", path, w.Code)
+		}
+	}
+	bulk := `{"Operations":[{"method":"POST","bulkId":"a","path":"/Users","data":{"userName":"u9","password":"x"}}]}`
+	if w := p.send("respond-async", "POST", "/scim/Bulk", bulk); w.Code == 202 || len(p.kept) != 0 {
+		t.Errorf("bulk was kept: %d", w.Code)
+	}
+	if w := p.send("respond-async", "POST", "/scim/Users", `{"userName":"without"}`); w.Code != 202 || len(p.kept) != 1 {
+		t.Errorf("what holds none: %d", w.Code)
+	}
+}

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -28,12 +29,12 @@ type process struct {
 	in    io.Closer // when it is closed, or we die, a server that reads it ends
 }
 
-// ownProgram builds a command of this module.
+// ownProgram builds a command of this module as it is installed.
 func ownProgram(tb testing.TB, pkg string) string {
 	tb.Helper()
 	binary := filepath.Join(tb.TempDir(), filepath.Base(pkg))
-	build := exec.Command("go", "build", "-o", binary, pkg)
-	build.Dir = "../.."
+	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", binary, pkg)
+	build.Dir, build.Env = "../..", append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		tb.Fatalf("%v\n%s", err, out)
 	}
@@ -109,6 +110,7 @@ func (p *process) start() {
 		p.tb.Fatal(err)
 	}
 	p.cmd.Stderr = log
+	p.cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "REGAIN_") }) // these are settings, too
 	if err := p.cmd.Start(); err != nil {
 		p.tb.Fatal(err)
 	}
@@ -193,7 +195,7 @@ func (p *process) processor() time.Duration {
 	return time.Duration(user+system) * 10 * time.Millisecond
 }
 
-// resident returns how much memory the process holds, now and at most so far, in MiB.
+// resident returns how much memory the process holds, now and at most so far, in MB of a million bytes.
 func (p *process) resident() (now, most float64) {
 	p.tb.Helper()
 	f, err := os.Open(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
@@ -208,7 +210,7 @@ func (p *process) resident() (now, most float64) {
 				if err != nil {
 					p.tb.Fatal(err)
 				}
-				*to = kib / 1024
+				*to = kib * 1024 / 1e6
 			}
 		}
 	}

@@ -2,19 +2,22 @@ package app
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
-	"slices"
+	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/regain-id/regain/internal/store"
 	"github.com/regain-id/regain/internal/store/storetest"
 	"github.com/regain-id/regain/internal/testserver"
 )
@@ -57,7 +60,7 @@ func BenchmarkProvisionPost(b *testing.B) {
 	if err := post(b.Context(), 0); err != nil { // what the first request of a connector costs is no part of it
 		b.Fatal(err)
 	}
-	rows := rowsOf(b, database, func() string {
+	rows := rowsOf(b, store.PostgreSQL, onPostgres(b, database), func() string {
 		res, err := p.want(b.Context(), http.StatusCreated, http.MethodPost, "/Users", newcomer(0))
 		if err != nil {
 			b.Fatal(err)
@@ -117,141 +120,109 @@ func idOf(tb testing.TB, res retort) string {
 	return r.ID
 }
 
-// rowSet is the rows that one request writes.
-type rowSet struct {
-	person string // the id of whom they are about
-	tables []tableRows
-}
+// provisioned is how many people BenchmarkProvisionMemory has beforehand, unless REGAIN_BENCH_PEOPLE says so.
+const provisioned = 100_000
 
-// tableRows is what of them goes into one table.
-type tableRows struct {
-	name    string
-	columns []string
-	rows    [][]any
-	insert  string
-}
-
-// rowsOf finds out which rows a request adds by looking at every table before and after: nobody can forget one that a later
-// migration brings.
-func rowsOf(tb testing.TB, database string, request func() string) *rowSet {
-	tb.Helper()
-	ctx := tb.Context()
-	conn, err := pgx.Connect(ctx, database)
-	if err != nil {
-		tb.Fatal(err)
+// BenchmarkProvisionMemory is what the program holds in memory while eight clients look people up by name, external id and
+// id, and every fifth request creates somebody, on a database that has REGAIN_BENCH_PEOPLE people: the highest of what was
+// resident during the load, and the peak since it started.
+func BenchmarkProvisionMemory(b *testing.B) {
+	people := provisioned
+	if n, err := strconv.Atoi(os.Getenv("REGAIN_BENCH_PEOPLE")); err == nil && n > 0 {
+		people = n
 	}
-	defer conn.Close(ctx)
-	ask := func(sql string) (all [][]any, columns []string) {
-		rows, err := conn.Query(ctx, sql)
+	for _, kind := range storetest.Kinds {
+		b.Run(string(kind), func(b *testing.B) {
+			p := crowded(b, kind, people)
+			before, _ := p.resident()
+			var serial atomic.Int64
+			serial.Store(int64(people))
+			var mu sync.Mutex
+			highest := 0.0
+			rate := storetest.Rate(b, 8, 20_000, func(ctx context.Context, i int) error {
+				if i%100 == 0 {
+					now, _ := p.resident()
+					mu.Lock()
+					highest = max(highest, now)
+					mu.Unlock()
+				}
+				who := 1 + (i*7919)%people
+				find := func(filter string) error {
+					res, err := p.want(ctx, http.StatusOK, http.MethodGet, "/Users?filter="+url.QueryEscape(filter), "")
+					if err == nil && !strings.Contains(string(res.body), `"totalResults":1,`) {
+						err = fmt.Errorf("%s: %s", filter, res.body)
+					}
+					return err
+				}
+				switch i % 5 {
+				case 0:
+					_, err := p.want(ctx, http.StatusCreated, http.MethodPost, "/Users", newcomer(int(serial.Add(1))))
+					return err
+				case 1:
+					return find(`externalId eq "0f8fad5b-d9cb-469f-a165-` + numbered(who) + `"`)
+				case 2:
+					_, err := p.want(ctx, http.StatusOK, http.MethodGet, fmt.Sprintf("/Users/0198a000-0000-7000-8000-%012x", who), "")
+					return err
+				}
+				return find(`userName eq "` + numbered(who) + `@alder.example"`)
+			})
+			_, peak := p.resident()
+			b.ReportMetric(0, "ns/op")
+			b.ReportMetric(float64(people), "people")
+			b.ReportMetric(before, "start-MB")
+			b.ReportMetric(highest, "load-MB")
+			b.ReportMetric(peak, "peak-MB")
+			b.ReportMetric(rate, "requests/s")
+		})
+	}
+}
+
+// crowded is the program on a database with very many people, each with the rows that POST writes of one.
+func crowded(b *testing.B, kind store.Kind, people int) *process {
+	b.Helper()
+	database := filepath.Join(b.TempDir(), "regain.db")
+	if kind == store.PostgreSQL {
+		database = emptyOn(b, testserver.NewPostgres(b, true), "crowded")
+	}
+	in := install(b, database)
+	p := in.serve(b)
+	request := func() string {
+		res, err := p.want(b.Context(), http.StatusCreated, http.MethodPost, "/Users", newcomer(0))
 		if err != nil {
-			tb.Fatal(err)
+			b.Fatal(err)
 		}
-		defer rows.Close()
-		for _, f := range rows.FieldDescriptions() {
-			columns = append(columns, f.Name)
-		}
-		for rows.Next() {
-			values, err := rows.Values()
-			if err != nil {
-				tb.Fatal(err)
-			}
-			all = append(all, values)
-		}
-		if rows.Err() != nil {
-			tb.Fatal(rows.Err())
-		}
-		return all, columns
+		return idOf(b, res)
 	}
-	tables, _ := ask(`SELECT tablename::text FROM pg_tables WHERE schemaname = 'public'`)
-	before := map[string][][]any{}
-	for _, t := range tables {
-		before[t[0].(string)], _ = ask(`SELECT * FROM ` + t[0].(string))
-	}
-	set := &rowSet{person: request()}
-	for name, was := range before {
-		now, columns := ask(`SELECT * FROM ` + name)
-		if len(now) <= len(was) {
-			continue
-		}
-		t := tableRows{name: name, columns: columns}
-		for _, row := range now {
-			if text := fmt.Sprint(row); !slices.ContainsFunc(was, func(old []any) bool { return fmt.Sprint(old) == text }) {
-				t.rows = append(t.rows, row)
+	const chunk = 50_000
+	fill := func(rows *rowSet, exec func(string, ...any) error) {
+		p.stop()
+		for first := 1; first <= people; first += chunk {
+			if err := rows.copyAll(kind, first, min(first+chunk-1, people), exec); err != nil {
+				b.Fatal(err)
 			}
 		}
-		if len(t.rows) != len(now)-len(was) {
-			tb.Fatalf("%s: rows were changed meanwhile", name)
+	}
+	if kind == store.PostgreSQL {
+		rows := rowsOf(b, kind, onPostgres(b, database), request)
+		pool := rows.pool(b, database, 1)
+		exec := func(query string, args ...any) error { _, err := pool.Exec(b.Context(), query, args...); return err }
+		fill(rows, exec)
+		if err := exec(`VACUUM ANALYZE`); err != nil {
+			b.Fatal(err)
 		}
-		var groups []string
-		n := 0
-		for range t.rows {
-			var holders []string
-			for range columns {
-				n++
-				holders = append(holders, fmt.Sprintf("$%d", n))
-			}
-			groups = append(groups, "("+strings.Join(holders, ", ")+")")
+	} else {
+		db, err := sql.Open("sqlite", "file:"+database+"?_pragma=journal_mode(WAL)&_pragma=synchronous(OFF)&_pragma=cache_size(-262144)")
+		if err != nil {
+			b.Fatal(err)
 		}
-		t.insert = `INSERT INTO ` + name + ` (` + strings.Join(columns, ", ") + `) VALUES ` + strings.Join(groups, ", ")
-		set.tables = append(set.tables, t)
-	}
-	slices.SortFunc(set.tables, func(x, y tableRows) int { // what others refer to comes first
-		if (x.name == "people") != (y.name == "people") {
-			return map[bool]int{true: -1, false: 1}[x.name == "people"]
+		db.SetMaxOpenConns(1)
+		fill(rowsOf(b, kind, onSQLite(b, db), request), func(query string, args ...any) error {
+			_, err := db.ExecContext(b.Context(), query, args...)
+			return err
+		})
+		if err := db.Close(); err != nil {
+			b.Fatal(err)
 		}
-		return strings.Compare(x.name, y.name)
-	})
-	for _, t := range set.tables {
-		tb.Logf("a POST writes %d of %s", len(t.rows), t.name)
 	}
-	if len(set.tables) < 3 || set.tables[0].name != "people" {
-		tb.Fatal("a user is a row of people, one they are found by and an event at least")
-	}
-	return set
-}
-
-// renamed is a value of these rows as another person has it; own is the id of a row of which only the person's is known.
-func (s *rowSet) renamed(column string, v any, person, number string, own func() string) any {
-	text, ok := v.(string)
-	switch {
-	case !ok:
-		return v
-	case text == s.person:
-		return person
-	case column == "id":
-		return own()
-	}
-	return strings.ReplaceAll(text, pattern, number)
-}
-
-func (s *rowSet) pool(tb testing.TB, database string, connections int) *pgxpool.Pool {
-	tb.Helper()
-	c, err := pgxpool.ParseConfig(database)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	c.MaxConns = int32(connections)
-	pool, err := pgxpool.NewWithConfig(tb.Context(), c)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(pool.Close)
-	return pool
-}
-
-// write is the least that can write those rows durably: a batch is a transaction and one round trip.
-func (s *rowSet) write(ctx context.Context, pool *pgxpool.Pool, i int) error {
-	newID := func() string { return uuid.Must(uuid.NewV7()).String() }
-	person, number := newID(), numbered(i)
-	var batch pgx.Batch
-	for _, t := range s.tables {
-		args := make([]any, 0, len(t.rows)*len(t.columns))
-		for _, row := range t.rows {
-			for c, v := range row {
-				args = append(args, s.renamed(t.columns[c], v, person, number, newID))
-			}
-		}
-		batch.Queue(t.insert, args...)
-	}
-	return pool.SendBatch(ctx, &batch).Close()
+	return in.serve(b)
 }

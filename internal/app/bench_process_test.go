@@ -102,15 +102,16 @@ func (in installation) serve(tb testing.TB) *process {
 	return p
 }
 
-// start starts the process and sees to its end.
-func (p *process) start() {
+// start starts the process, with more in its environment, and sees to its end.
+func (p *process) start(environ ...string) {
 	p.tb.Helper()
 	log, err := os.CreateTemp(p.tb.TempDir(), "log")
 	if err != nil {
 		p.tb.Fatal(err)
 	}
 	p.cmd.Stderr = log
-	p.cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "REGAIN_") }) // these are settings, too
+	own := slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "REGAIN_") }) // those are settings, too
+	p.cmd.Env = append(own, environ...)
 	if err := p.cmd.Start(); err != nil {
 		p.tb.Fatal(err)
 	}
@@ -127,6 +128,9 @@ func (p *process) start() {
 // stop ends the process, once.
 func (p *process) stop() {
 	if p.cmd.ProcessState == nil {
+		if p.in != nil {
+			p.in.Close()
+		}
 		_ = p.cmd.Process.Signal(os.Interrupt)
 		_ = p.cmd.Wait()
 	}

@@ -51,7 +51,7 @@ build: ## the program, static and stripped, as build/regain
 
 .PHONY: bench
 bench: ## every benchmark, or those of BENCH=pattern
-	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem -timeout 3h ./...
 
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZTIME (60s) each

@@ -25,6 +25,9 @@ func (e *encoder) key(first *bool, name string) {
 }
 
 func (e *encoder) value(v any) {
+	if e.plain(v) {
+		return
+	}
 	data, err := json.Marshal(v)
 	if err != nil { // only a store that breaks its contract gets here
 		data = []byte("null")

@@ -46,8 +46,14 @@ func names(text string) []string {
 	return out
 }
 
+// nobodyChose is so for most requests, which then need no names to compare.
+func (p projection) nobodyChose() bool { return !p.only && len(p.ex) == 0 }
+
 // shows reports whether a top-level attribute is in the answer.
 func (p projection) shows(path schema.Path) bool {
+	if p.nobodyChose() {
+		return !path.Secret() && path.Attr.Returned != schema.Request
+	}
 	key := path.Key()
 	asked := p.in[key] || p.in[key+"."] || path.Ext != nil && p.in[path.Ext.ID]
 	switch {
@@ -65,6 +71,9 @@ func (p projection) shows(path schema.Path) bool {
 
 // showsSub is shows for a sub-attribute of an attribute that is shown.
 func (p projection) showsSub(path schema.Path) bool {
+	if p.nobodyChose() {
+		return !path.Secret() && path.Sub.Returned != schema.Request
+	}
 	full := path.String()
 	switch {
 	case path.Secret():

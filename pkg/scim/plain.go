@@ -1,0 +1,44 @@
+package scim
+
+import "strconv"
+
+// plain writes what most values are, without making anything of it first, and reports whether it did: texts that stand in JSON
+// as they are, integers, booleans, and lists of those. The rest is encoding/json's, whose answer would be the same.
+func (e *encoder) plain(v any) bool {
+	switch v := v.(type) {
+	case string:
+		for i := range len(v) {
+			if c := v[i]; c < ' ' || c > '~' || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
+				return false
+			}
+		}
+		e.b.WriteByte('"')
+		e.b.WriteString(v)
+		e.b.WriteByte('"')
+		return true
+	case bool:
+		e.b.Write(strconv.AppendBool(e.b.AvailableBuffer(), v))
+		return true
+	case int64:
+		e.b.Write(strconv.AppendInt(e.b.AvailableBuffer(), v, 10))
+		return true
+	case []any:
+		if v == nil {
+			return false
+		}
+		start := e.b.Len()
+		e.b.WriteByte('[')
+		for i, x := range v {
+			if i > 0 {
+				e.b.WriteByte(',')
+			}
+			if !e.plain(x) {
+				e.b.Truncate(start)
+				return false
+			}
+		}
+		e.b.WriteByte(']')
+		return true
+	}
+	return false
+}

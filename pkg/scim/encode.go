@@ -20,7 +20,9 @@ func (e *encoder) key(first *bool, name string) {
 		e.b.WriteByte(',')
 	}
 	*first = false
-	e.value(name)
+	if !e.text(name) {
+		e.value(name)
+	}
 	e.b.WriteByte(':')
 }
 

@@ -7,15 +7,7 @@ import "strconv"
 func (e *encoder) plain(v any) bool {
 	switch v := v.(type) {
 	case string:
-		for i := range len(v) {
-			if c := v[i]; c < ' ' || c > '~' || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
-				return false
-			}
-		}
-		e.b.WriteByte('"')
-		e.b.WriteString(v)
-		e.b.WriteByte('"')
-		return true
+		return e.text(v)
 	case bool:
 		e.b.Write(strconv.AppendBool(e.b.AvailableBuffer(), v))
 		return true
@@ -41,4 +33,17 @@ func (e *encoder) plain(v any) bool {
 		return true
 	}
 	return false
+}
+
+// text is plain for a text.
+func (e *encoder) text(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
+			return false
+		}
+	}
+	e.b.WriteByte('"')
+	e.b.WriteString(s)
+	e.b.WriteByte('"')
+	return true
 }

@@ -63,6 +63,11 @@ type Attribute struct {
 
 // Sub returns the sub-attribute of that name in any letter case, or nil.
 func (a *Attribute) Sub(name string) *Attribute {
+	for _, s := range a.SubAttributes { // nearly always as the schema writes it, and nothing has to be made to compare
+		if s.Name == name {
+			return s
+		}
+	}
 	name = lower(name)
 	for _, s := range a.SubAttributes {
 		if lower(s.Name) == name {

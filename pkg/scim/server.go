@@ -20,7 +20,8 @@ type Config struct {
 	// location and $ref is made from it, never from a request's Host. Requests may arrive with or without its path.
 	BaseURL string
 	// Auth finds out who makes a request. ErrUnauthenticated is answered with 401, an *Error as it is (429, 503), any
-	// other error with a bare 500; it never lets a request pass.
+	// other error with a bare 500; it never lets a request pass. It is called concurrently, before anything else is looked
+	// at, and has to compare secrets in constant time.
 	Auth   func(*http.Request) (*Principal, error)
 	Types  []ResourceType
 	Limits Limits
@@ -194,7 +195,8 @@ func NewServer(cfg Config) (*Server, error) {
 
 var reserved = map[string]bool{"ServiceProviderConfig": true, "ResourceTypes": true, "Schemas": true, "Me": true, "Bulk": true, ".search": true}
 
-// ServeHTTP answers one request.
+// ServeHTTP answers one request. How long one may take is for the http.Server to say (ReadTimeout, WriteTimeout) and for the
+// stores, whose context ends with the request's.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Cache-Control", "private, no-cache")

@@ -79,7 +79,7 @@ type UpdateFunc func(cur *Resource) (*Change, error)
 
 // Change is what an update does to a resource.
 type Change struct {
-	Next    *Resource     // the whole resource after the change, without Large attributes
+	Next    *Resource     // the whole resource after the change, without Large attributes and secrets not sent: see schema.Type.KeepSecrets
 	Ops     []AttrChange  // what differs between the current resource and Next, by attribute
 	Members []MemberDelta // what happens to Large attributes, at most one entry for each
 	NoOp    bool          // neither Ops nor Members: write nothing, keep version and times
@@ -192,7 +192,7 @@ type Rows[T any] struct {
 
 // Principal is who makes a request, as Config.Auth found out.
 type Principal struct {
-	Subject  string   // for logs
+	Subject  string   // who it is, for logs; a cursor is good for the subject it was given to
 	Compat   Compat   // the zero value is strict
 	ReadOnly bool     // only GET and search; discovery then says that PATCH is not supported
 	Types    []string // names of the resource types it may use, and hears of by discovery; nil: all

@@ -9,7 +9,8 @@ import (
 	"github.com/regain-id/regain/pkg/scim/schema"
 )
 
-// Plan is a list of operations resolved against a resource type.
+// Plan is a list of operations resolved against a resource type. Apply does not change it and may be called again with a newer
+// resource; Drop and Rename do, and belong before it.
 type Plan struct {
 	t       *schema.Type
 	c       schema.Compat

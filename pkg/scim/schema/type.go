@@ -19,7 +19,7 @@ type Type struct {
 }
 
 // NewType joins a core schema and extensions. It completes them in place (empty Mutability, Returned, Uniqueness and Type
-// get their defaults) and reports every fault of a definition: unknown words, names twice, sub-attributes on simple
+// get their defaults) and refuses a definition with a fault: unknown words, names twice, sub-attributes on simple
 // attributes, complex within complex (RFC 7643 §2.3.8). The schemas must not be changed afterwards.
 func NewType(name string, core *Schema, extensions ...Extension) (*Type, error) {
 	if name == "" || core == nil {

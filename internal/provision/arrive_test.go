@@ -15,16 +15,16 @@ import (
 // thief is a destination somebody wants to count at once.
 const thief = "thief@mail.example"
 
-// arrival is one way in which a destination may come to a person who has another one since two days. It returns the person the
+// wayThere is one way in which a destination may come to a person who has another one since two days. It returns the person the
 // destination is at afterwards.
-type arrival struct {
+type wayThere struct {
 	name  string
 	bring func(b *bench, c as, id string) string
 	told  bool // that it is news: an event that goes to the addresses there are
 }
 
 // arrivals are every way there is. What is brought is always thief, or the number +491713920009.
-var arrivals = []arrival{
+var arrivals = []wayThere{
 	{"PATCH of the attribute", func(_ *bench, c as, id string) string {
 		c.want(200, "PATCH", "/Users/"+id, patch(set(recoveryEmail, `"`+thief+`"`)))
 		return id

@@ -109,7 +109,7 @@ func TestTheScanKnowsWhatItLooksFor(t *testing.T) {
 
 // Only these files talk to a driver; everything else goes through reader and tx, which trace and judge errors.
 func TestOnlyTheEnginesTalkToTheDrivers(t *testing.T) {
-	engines := map[string]bool{"postgres.go": true, "sqlite.go": true, "writer.go": true, "migrate.go": true}
+	engines := map[string]bool{"postgres.go": true, "sqlite.go": true, "writer.go": true, "migrate.go": true, "lately.go": true}
 	sources, err := filepath.Glob("*.go")
 	if err != nil {
 		t.Fatal(err)

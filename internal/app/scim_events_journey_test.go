@@ -13,6 +13,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -32,15 +33,17 @@ type follower struct {
 	taken     []string                 // what the next request acknowledges
 	prompt    bool                     // it asks before anything else happens: what it sees is what it was told of
 	handlers  map[string]event.Handler // what the pool of workers does
+	ahead     *atomic.Int64            // how far the clock was moved: a machine that is quick comes too often otherwise
 }
 
 // newFollower registers a receiver of the feed, gets it a token and a stream, and returns it.
 func newFollower(t *testing.T, kind store.Kind) *follower {
 	t.Helper()
-	w, l := stage(t, scene{kind: kind})
+	ahead := &atomic.Int64{}
+	w, l := stage(t, scene{kind: kind, now: func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }})
 	handlers := w.srv.pool.Handlers
 	w.serve(l, true)
-	f := &follower{handlers: handlers, listener: &listener{world: w, names: map[string]string{}, sets: map[string]any{}}, connector: w.connector("hr", client.TrustOne),
+	f := &follower{ahead: ahead, handlers: handlers, listener: &listener{world: w, names: map[string]string{}, sets: map[string]any{}}, connector: w.connector("hr", client.TrustOne),
 		taken: []string{}, copy: map[string]map[string]any{}, answers: map[string]map[string]any{}}
 	a := &Admin{Store: w.srv.Store.Store, ring: w.setup.Ring, actor: "cli:test", now: w.now}
 	r, secret, err := a.CreateReceiver(t.Context(), "", ReceiverSettings{Name: "CRM", Format: "opaque", Audience: "https://crm.example.org", Events: []string{"scim"}, Follow: []string{"hr"}}, nil)
@@ -148,6 +151,7 @@ func writable(doc map[string]any) map[string]any {
 func (f *follower) follow(t *testing.T) {
 	t.Helper()
 	for more := true; more; {
+		f.ahead.Add(int64(time.Second))
 		body, err := json.Marshal(map[string]any{"returnImmediately": true, "ack": f.taken})
 		if err != nil {
 			t.Fatal(err)
@@ -305,7 +309,7 @@ func TestWhoeverFollowsTheEventsHasWhatThereIs(t *testing.T) {
 			var all []string
 			for n := range 90 {
 				verb, path, body := f.act(rnd, n)
-				later := rnd.IntN(2) == 0
+				later := rnd.IntN(2) == 0 && !strings.Contains(body, "password") // which is kept nowhere
 				all = append(all, fmt.Sprintf("%s %s %s later %v", verb, path, body, later))
 				status, head, _ := f.ask(t, verb, path, body, later)
 				if later != (status == 202) || status >= 300 {

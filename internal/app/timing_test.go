@@ -113,7 +113,7 @@ func (w *world) throttle(login string) {
 func median[T cmp.Ordered](of []T) T {
 	s := slices.Clone(of)
 	slices.Sort(s)
-	return s[len(s)/2]
+	return s[(len(s)-1)/2] // of two in the middle, the lower
 }
 
 // mannWhitney returns how likely it is that two samples of one distribution differ in rank as much as these: the test

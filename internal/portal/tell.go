@@ -19,7 +19,7 @@ var untold = []event.Type{
 	event.ConnectorCreated, event.ConnectorChanged, event.ConnectorDeleted, event.ConnectorRefused,
 	event.ConnectorBraked, event.ConnectorExpects, event.ConnectorUndone, event.PolicyApplied, event.KeyRotated, event.ServeStarted,
 	event.HandoffOpened, event.HandoffEnded, event.HandoffRedeemed, event.HandoffRefused, event.ReceiverCreated, event.ReceiverChanged,
-	event.ReceiverDeleted, event.SignalFlooded, event.StreamCreated, event.StreamChanged, event.StreamDeleted, event.SigningRotated, event.SigningWithdrawn,
+	event.ReceiverDeleted, event.SignalFlooded, event.StreamCreated, event.StreamChanged, event.StreamDeleted, event.SigningRotated, event.SigningWithdrawn, event.RequestAnswered,
 }
 
 // tell says in words for people what an event is; told is false for one that is not for them.

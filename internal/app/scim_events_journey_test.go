@@ -80,7 +80,7 @@ func (f *follower) settle(t *testing.T) {
 	t.Helper()
 	kinds := []string{"request", "feed", "signal"} // until the last is done, what comes later of the same person waits
 	for range 1000 {
-		rows, err := f.srv.Store.Claim(t.Context(), time.Now().Add(time.Second), "test", kinds, 20, time.Minute)
+		rows, err := f.srv.Store.Claim(t.Context(), f.now().Add(time.Second), "test", kinds, 20, time.Minute)
 		if err != nil {
 			t.Fatal(err)
 		}

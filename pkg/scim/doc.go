@@ -42,7 +42,8 @@
 //
 // The engine knows the schemas and the protocol, so a Store need not: it sees canonical resources, a filter as a typed tree
 // of six node kinds, and changes computed by a pure function inside its transaction. Five methods are all it must have; what
-// else it can do is found by type assertion (Binder: it acts for a principal; Resolver: it knows which ids exist).
+// else it can do is found by type assertion (Binder: it acts for a principal; Resolver: it knows which ids exist; Batcher: it
+// does many writes of a bulk request in one commit).
 //
 //   - Package memstore is the one to read first, and enough for tests and small tools.
 //   - Package sqlfilter turns a filter, an order and a place in it into SQL for PostgreSQL and SQLite; what it has no columns
@@ -64,6 +65,11 @@
 // How far a client may leave the RFCs is a property of its Principal (schema.Compat): the presets are schema.Strict,
 // schema.Standard for every tolerance that breaks no SHALL, and schema.Entra; each is a struct of switches that can be set one
 // by one. Where a switch leaves a rule, it says which.
+//
+// # Later, and events
+//
+// With Config.Async a request with "Prefer: respond-async" is kept by the application, answered 202, and carried out by
+// Server.Perform when it says so, each operation once; Config.Events names the events of RFC 9967 that the application sends.
 //
 // # Filters and PATCH without HTTP
 //

@@ -164,6 +164,24 @@ func TestAProgramThatDiesDuringAWriteIsNotTakenForARefusal(t *testing.T) {
 	}
 }
 
+func TestWhatAProgramCannotDoIsSaidInWords(t *testing.T) {
+	t.Parallel()
+	w, file := programWorld(t, config.DirectoryPlugin, func(s string) string {
+		return strings.Replace(s, `return {"disabled": entry["Disabled"],`, `return {"locked": True, "disabled": entry["Disabled"],`, 1)
+	})
+	ada := &somebody{uid: "ada", Login: "ada@alder.example", Email: "ada@mail.example", Phone: "+491713920011", ID: newID()}
+	w.addPerson(ada, method.Email, method.SMS)
+	file.put(ada.Login, "the old password")
+	v := w.visitor()
+	v.firstProof("/unlock", ada)
+	if s := v.post("/unlock-now"); !strings.Contains(s.Text, "does not let us unlock") {
+		t.Errorf("%d %s: %s", s.Status, s.Path, s.Text)
+	}
+	if !file.signsIn("the old password") {
+		t.Error("the password is another one")
+	}
+}
+
 func TestCheckAsksAProgramWhatItIs(t *testing.T) {
 	t.Parallel()
 	w, file := programWorld(t, config.DirectoryPlugin, func(s string) string { return s })

@@ -312,6 +312,14 @@ func (s *Service) notApplied(ctx context.Context, attempt string, cause error) (
 		return after, refusal, nil
 	}
 	s.Log.WarnContext(ctx, "write not applied", "attempt", attempt, "err", cause)
+	if errors.Is(cause, directory.ErrUnsupported) { // an adapter behind a wire has every method; what is behind it may not
+		switch after.Action {
+		case policy.Unlock:
+			return after, fault.New(fault.Denied, message.Key("reset.unlock.unsupported")), nil
+		case policy.Change:
+			return after, fault.New(fault.Denied, message.Key("reset.change.unsupported")), nil
+		}
+	}
 	return after, writeFault(cause), nil
 }
 

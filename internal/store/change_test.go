@@ -222,17 +222,6 @@ func TestLockingAgainstTheOrderPanicsInTheCallersGoroutine(t *testing.T) {
 	})
 }
 
-func TestAViewSeesOneStateOfTheDatabase(t *testing.T) {
-	storetest.Each(t, func(t *testing.T, s *store.Store) {
-		a, b, err := s.View(t.Context(), `SELECT generation FROM settings WHERE key = 'generation'`, func() error {
-			return s.SetSetting(t.Context(), "k", "v")
-		})
-		if a != b || err != nil {
-			t.Errorf("saw %d, then %d, %v", a, b, err)
-		}
-	})
-}
-
 func TestOneChangeIsOneRoundTripOnPostgreSQL(t *testing.T) {
 	var statements []string // one goroutine only
 	tracing := false

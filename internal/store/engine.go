@@ -44,8 +44,6 @@ type engine interface {
 	// together asks several things at once: one round trip where there is one, and no transaction. Each sees what was
 	// committed when it ran. The texts may be any number: none is kept for good.
 	together(ctx context.Context, asks ...ask) error
-	// view runs fn on one consistent state of the database.
-	view(ctx context.Context, fn func(reader) error) error
 	// statement runs fn, whose one statement commits by itself. (On SQLite fn may run more: they commit together.)
 	statement(ctx context.Context, fn func(tx) error) error
 	// write runs fn in a transaction and commits unless it returns an error. fn may run more than once, so it has no

@@ -102,20 +102,6 @@ func (s *Store) LockBackwards(ctx context.Context) error {
 	})
 }
 
-// View counts the same twice on one state of the database, with between run in the middle.
-func (s *Store) View(ctx context.Context, sql string, between func() error) (a, b int64, err error) {
-	err = s.db.view(ctx, func(r reader) error {
-		if err := r.queryRow(ctx, sql).Scan(&a); err != nil {
-			return err
-		}
-		if err := between(); err != nil {
-			return err
-		}
-		return r.queryRow(ctx, sql).Scan(&b)
-	})
-	return a, b, err
-}
-
 // RunAll runs statements in one write, and fails it when told to.
 func (s *Store) RunAll(ctx context.Context, then func() error, sql ...string) error {
 	return s.db.write(ctx, func(t tx) error {

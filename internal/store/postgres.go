@@ -196,13 +196,6 @@ func (p *postgres) together(ctx context.Context, asks ...ask) error {
 	return postgresFault(p.pool.SendBatch(ctx, &batch).Close(), false)
 }
 
-func (p *postgres) view(ctx context.Context, fn func(reader) error) error {
-	options := pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}
-	return postgresFault(pgx.BeginTxFunc(ctx, p.pool, options, func(t pgx.Tx) error {
-		return fn(postgresReader{t})
-	}), false)
-}
-
 // statement runs one statement that is its own transaction: one round trip.
 func (p *postgres) statement(ctx context.Context, fn func(tx) error) error {
 	for try := 1; ; try++ {

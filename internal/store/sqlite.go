@@ -97,15 +97,6 @@ func (d *sqliteDB) together(ctx context.Context, asks ...ask) error {
 	return nil
 }
 
-func (d *sqliteDB) view(ctx context.Context, fn func(reader) error) error {
-	t, err := d.readers.BeginTx(ctx, nil)
-	if err != nil {
-		return sqliteFault(err)
-	}
-	defer t.Rollback() // it changed nothing, so there is nothing to commit
-	return sqliteFault(fn(sqliteReader{traced{t, d.prepared().trace}}))
-}
-
 func (d *sqliteDB) prepared() *prepared { return d.conn.(*prepared) }
 
 // statement is write: a commit is shared by many callers anyway.

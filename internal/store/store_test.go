@@ -235,16 +235,13 @@ func TestTheTraceSeesEveryStatement(t *testing.T) {
 		if err := s.SetSetting(t.Context(), "a", "b"); err != nil {
 			t.Fatal(err)
 		}
-		if _, _, err := s.View(t.Context(), `SELECT 7`, func() error { return nil }); err != nil {
-			t.Fatal(err)
-		}
 		if _, err := s.EventsIn(t.Context(), "txn"); err != nil {
 			t.Fatal(err)
 		}
 		mu.Lock()
 		defer mu.Unlock()
 		all := strings.ToLower(strings.Join(seen, "\n"))
-		for _, want := range []string{"select generation", "begin", "update settings", "insert into settings", "commit", "select 7", "from events"} {
+		for _, want := range []string{"select generation", "begin", "update settings", "insert into settings", "commit", "from events"} {
 			if !strings.Contains(all, want) {
 				t.Errorf("no %q in\n%s", want, all)
 			}

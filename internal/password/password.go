@@ -130,7 +130,11 @@ func Judge(pw string, r Rules, lists Lists) []Violation {
 		out = append(out, Violation{Common, message.Key("password.common")})
 	}
 	organisation, personal := words(r.Organisation, 1000), words(r.Personal, 100)
-	if own, ok := judgeWords(readings, organisation, personal, max(5, (r.min()+1)/2)); !ok {
+	// Word by word an address may look long: its domain is nobody's name.
+	whole := slices.ContainsFunc(r.Personal[:min(len(r.Personal), 100)], func(own string) bool { return strings.EqualFold(strings.TrimSpace(own), strings.TrimSpace(pw)) })
+	if whole {
+		out = append(out, Violation{PersonalWord, message.Key("password.personal")})
+	} else if own, ok := judgeWords(readings, organisation, personal, max(5, (r.min()+1)/2)); !ok {
 		if own {
 			out = append(out, Violation{PersonalWord, message.Key("password.personal")})
 		} else {

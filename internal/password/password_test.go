@@ -166,6 +166,10 @@ func TestLittleMoreThanNamesIsRefused(t *testing.T) {
 	} {
 		expect(t, pw, r)
 	}
+	// Word by word these would be long enough: what stands before and behind the name is nobody's.
+	expect(t, "ada.lovelace@kontor.example", r, PersonalWord)
+	expect(t, " Ada@Velvet-Otter.example ", Rules{Personal: []string{"ada@velvet-otter.example"}}, PersonalWord)
+	expect(t, "ada@velvet-otter.example 9", Rules{Personal: []string{"ada@velvet.example"}})
 	// Half the least length is asked of what is left: less when less is asked of the whole.
 	expect(t, "contoso-kettle", Rules{MinLength: 8, Organisation: []string{"contoso"}})
 	expect(t, "contoso-abc", Rules{MinLength: 8, Organisation: []string{"contoso"}}, OrganisationWord)
